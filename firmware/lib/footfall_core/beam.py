@@ -98,7 +98,8 @@ class Barrier:
             state &= OUTER
         self.passage_ago_ms = 0  # how long before the last step's end the reported passage was complete
         self.transit_ms = 0  # how long it took, from the first beam broken to the last one clear
-        self.fault_ago_ms = 0  # how long before the last step's end the reported fault began or ended
+        self.outer_fault_ago_ms = 0  # how long before the last step's end the reported fault began or ended
+        self.inner_fault_ago_ms = 0
         self.faulted = 0  # bits of the beams that count as obstructed
         self.settled = state  # the state with chatter taken out
         self.raw = state  # the state as last fed
@@ -126,10 +127,11 @@ class Barrier:
         events = 0
         if self.raw != self.settled and now - self._raw_since >= self.glitch_ms:
             events = self._settle(now)
-        if now >= self._fault_due:
-            events |= self._find_faults(now)
         if self.beams == 1:
             state &= OUTER
+        # while a new state is still on trial, the beam may turn out to have been clear in time
+        if now >= self._fault_due and (self.raw == self.settled or state != self.raw):
+            events |= self._find_faults(now)
         if state != self.raw:
             self.raw = state
             self._raw_since = now
@@ -176,8 +178,11 @@ class Barrier:
             events = self._report(PASSED, now, t)
         if cleared & self.faulted:
             events |= (cleared & self.faulted) * FAULT_OUTER_ENDS
+            if cleared & self.faulted & OUTER:
+                self.outer_fault_ago_ms = now - t
+            if cleared & self.faulted & INNER:
+                self.inner_fault_ago_ms = now - t
             self.faulted &= ~cleared
-            self.fault_ago_ms = now - t
         return events
 
     def _complete(self, what, now, t):
@@ -216,23 +221,25 @@ class Barrier:
     def _find_faults(self, now):
         """A beam has been broken for too long: nobody, and nothing counts until both are clear again."""
         events = 0
-        due = self._fault_due
         self._fault_due = _NEVER
         if self.settled & OUTER and not self.faulted & OUTER:
-            if now - self._outer_since >= self.blocked_after_ms:
+            due = self._outer_since + self.blocked_after_ms
+            if now >= due:
                 events |= FAULT_OUTER_BEGINS
                 self.faulted |= OUTER
+                self.outer_fault_ago_ms = now - due
             else:
-                self._fault_due = self._outer_since + self.blocked_after_ms
+                self._fault_due = due
         if self.settled & INNER and not self.faulted & INNER:
-            if now - self._inner_since >= self.blocked_after_ms:
+            due = self._inner_since + self.blocked_after_ms
+            if now >= due:
                 events |= FAULT_INNER_BEGINS
                 self.faulted |= INNER
-            else:
-                self._fault_due = self._inner_since + self.blocked_after_ms
+                self.inner_fault_ago_ms = now - due
+            elif due < self._fault_due:
+                self._fault_due = due
         if events:
             self._place = _UNKNOWN
-            self.fault_ago_ms = now - due
         return events
 
     def _rebase(self):
@@ -269,7 +276,7 @@ class Replay:
         impossible state gives -1 - row, and nothing after it is fed.
         """
         barrier = self.barrier
-        room = len(out_t_ms) - 8  # a row writes four events at most: the end of one sensor, and one step
+        room = len(out_t_ms) - 8  # a row writes six events at most: the end of one sensor, and one step
         found = 0
         sensor = self.sensor
         last_ms = self.last_ms
@@ -333,9 +340,16 @@ class Replay:
             out_t_ms[found] = t - self.barrier.passage_ago_ms
             out_events[found] = events & ANY_PASSAGE
             found += 1
-        if events & ~ANY_PASSAGE:
+        outer = events & (FAULT_OUTER_BEGINS | FAULT_OUTER_ENDS)
+        if outer:
             out_sensors[found] = sensor
-            out_t_ms[found] = t - self.barrier.fault_ago_ms
-            out_events[found] = events & ~ANY_PASSAGE
+            out_t_ms[found] = t - self.barrier.outer_fault_ago_ms
+            out_events[found] = outer
+            found += 1
+        inner = events & (FAULT_INNER_BEGINS | FAULT_INNER_ENDS)
+        if inner:
+            out_sensors[found] = sensor
+            out_t_ms[found] = t - self.barrier.inner_fault_ago_ms
+            out_events[found] = inner
             found += 1
         return found
