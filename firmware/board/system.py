@@ -1,0 +1,73 @@
+"""The chip itself: its name, why it started, restarting, the watchdog, the memory, the clock. Used by main.py."""
+
+import gc
+import sys
+import time
+
+import machine
+
+_CAUSES = (
+    ("PWRON_RESET", "power"),
+    ("HARD_RESET", "reset pin"),
+    ("WDT_RESET", "watchdog"),
+    ("DEEPSLEEP_RESET", "deep sleep"),
+    ("SOFT_RESET", "software"),
+)
+_DAYS_TO_2000_MS = 946684800000
+
+
+def node_name():
+    """A name that no other board has, from the chip's address: ff- and its last eight hex digits."""
+    return "ff-" + "".join("%02x" % byte for byte in machine.unique_id()[-4:])
+
+
+def reset_cause():
+    """Why the board started, in one or two words."""
+    cause = machine.reset_cause()
+    for constant, words in _CAUSES:
+        if getattr(machine, constant, None) == cause:
+            return words
+    return "other"
+
+
+def reset():
+    """Restart now."""
+    machine.reset()
+
+
+def free_heap():
+    """Bytes of heap that are free, garbage included out."""
+    gc.collect()
+    return gc.mem_free()
+
+
+def stop_with_traceback(error):
+    """Show an exception that nobody expected, for whoever looks at the console."""
+    sys.print_exception(error)
+
+
+class Watchdog:
+    """Restarts the board when `feed` stays out. Once started it cannot be stopped, so it may be left out for tinkering."""
+
+    def __init__(self, seconds):
+        self._wdt = machine.WDT(timeout=seconds * 1000) if seconds else None
+
+    def feed(self):
+        """All is well."""
+        if self._wdt:
+            self._wdt.feed()
+
+
+def utc_ms():
+    """The board's own clock. After power-up an ESP32 says 2000-01-01."""
+    epoch_ms = 0 if time.gmtime(0)[0] == 1970 else _DAYS_TO_2000_MS
+    return time.time() * 1000 + epoch_ms
+
+
+def set_clock(to_utc_ms):
+    """Set the board's clock: TLS judges with it whether a certificate is valid."""
+    seconds = to_utc_ms // 1000
+    if time.gmtime(0)[0] != 1970:
+        seconds -= _DAYS_TO_2000_MS // 1000
+    year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds)
+    machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
