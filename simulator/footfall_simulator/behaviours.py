@@ -57,7 +57,9 @@ def _adult(rng: Random, arms: Arms | None = None, loads: tuple[Load, ...] = ()) 
         width = _clipped(rng, 505, 32, 420, 620)
     depth = _clipped(rng, 250, 28, 180, 380) + rng.uniform(15, 70)
     if arms is None:
-        draw = rng.random()  # shares assumed: most arms swing, some are in pockets or folded, some hold a phone
+        draw = (
+            rng.random()
+        )  # shares assumed: most arms swing, some are in pockets or folded, some hold a phone
         arms = "swing" if draw < 0.75 else "still" if draw < 0.9 else "phone"
     if arms == "phone":
         bend = rng.uniform(0.5, 1.1)  # the forearm 30 to 60 degrees up
@@ -68,7 +70,9 @@ def _adult(rng: Random, arms: Arms | None = None, loads: tuple[Load, ...] = ()) 
         width_mm=width,
         depth_mm=depth,
         arms=arms,
-        swing_rad=_clipped(rng, 0.31, 0.1, 0.05, 0.7),  # 18 +- 6 degrees to either side at the shoulder (assumed)
+        swing_rad=_clipped(
+            rng, 0.31, 0.1, 0.05, 0.7
+        ),  # 18 +- 6 degrees to either side at the shoulder (assumed)
         bend_rad=bend,
         loads=loads,
     )
@@ -124,10 +128,18 @@ def _shoulder_bag(rng: Random, body: Body) -> Load:
 # --- drawing paths ---------------------------------------------------------------------------------------------------
 
 
-def _straight(rng: Random, beams: Beams, speed: float, *, heading_rad: float | None = None) -> tuple[Step, ...]:
+def _straight(
+    rng: Random, beams: Beams, speed: float, *, heading_rad: float | None = None
+) -> tuple[Step, ...]:
     """Inwards through the beams with a slight change of pace in each of four stretches."""
     heading = rng.gauss(0, 0.12) if heading_rad is None else heading_rad
-    stops = (-APPROACH_MM, -400.0, beams.spacing_mm / 2, beams.spacing_mm + 400.0, beams.spacing_mm + APPROACH_MM)
+    stops = (
+        -APPROACH_MM,
+        -400.0,
+        beams.spacing_mm / 2,
+        beams.spacing_mm + 400.0,
+        beams.spacing_mm + APPROACH_MM,
+    )
     t = 0.0
     path = [Step(t, stops[0], heading)]
     for before, after in zip(stops, stops[1:], strict=False):
@@ -153,9 +165,7 @@ def _turn(path: list[Step], rng: Random) -> None:
     last = path[-1]
     piece = rng.uniform(*TURN_MS) / TURN_KNOTS
     for knot in range(1, TURN_KNOTS + 1):
-        path.append(
-            Step(last.t_ms + piece * knot, last.x_mm, last.heading_rad + math.pi * knot / TURN_KNOTS)
-        )
+        path.append(Step(last.t_ms + piece * knot, last.x_mm, last.heading_rad + math.pi * knot / TURN_KNOTS))
 
 
 def _go(path: list[Step], x_mm: float, speed: float) -> None:
@@ -187,9 +197,7 @@ def _moved(path: tuple[Step, ...], dx_mm: float = 0.0, dt_ms: float = 0.0) -> tu
     return tuple(replace(step, t_ms=step.t_ms + dt_ms, x_mm=step.x_mm + dx_mm) for step in path)
 
 
-def _alone(
-    name: str, rng: Random, beams: Beams, direction: int, body: Body, path: tuple[Step, ...]
-) -> Walk:
+def _alone(name: str, rng: Random, beams: Beams, direction: int, body: Body, path: tuple[Step, ...]) -> Walk:
     return Walk(name, (Person(body, _faced(path, beams, direction), rng.random()),))
 
 
@@ -303,7 +311,9 @@ def _standing(name: str, low_s: float, high_s: float) -> Callable[[Random, Beams
     return build
 
 
-def _turn_back(name: str, centre: Callable[[Random, Beams, float], float]) -> Callable[[Random, Beams, int], Walk]:
+def _turn_back(
+    name: str, centre: Callable[[Random, Beams, float], float]
+) -> Callable[[Random, Beams, int], Walk]:
     """Somebody who comes in, stops with the body's centre at `centre(rng, beams, half depth)` and goes back out."""
 
     def build(rng: Random, beams: Beams, direction: int) -> Walk:
@@ -484,7 +494,9 @@ _ALL = (
     Behaviour("child_below", "Child below the beams", _child_walk("child_below", -250, -20)),
     Behaviour("standing", "Standing in the beams 3 to 40 s, then through", _standing("standing", 3, 40)),
     Behaviour(
-        "standing_long", "Standing in the beams 65 to 120 s, then through", _standing("standing_long", 65, 120)
+        "standing_long",
+        "Standing in the beams 65 to 120 s, then through",
+        _standing("standing_long", 65, 120),
     ),
     Behaviour("tailgating_600", "Tailgating, 600 mm between bodies", _tailgating(600)),
     Behaviour("tailgating_400", "Tailgating, 400 mm", _tailgating(400)),

@@ -69,7 +69,9 @@ THIGH_HALF_MM = 85.0
 WALK_RATIO_MM_MIN = 6.5
 GAIT_SAMPLES = 8  # knots per stride: a sine by eight straight pieces is at most 4 % of its amplitude off
 
-Outline = tuple[tuple[float, float, float], ...]  # knots (t_ms, rear x_mm, front x_mm), strictly ascending in time
+Outline = tuple[
+    tuple[float, float, float], ...
+]  # knots (t_ms, rear x_mm, front x_mm), strictly ascending in time
 _Spans = list[tuple[float, float]]
 
 
@@ -482,7 +484,9 @@ def busy_span(walk: Walk, beams: Beams) -> tuple[int, int]:
     return (min(times), max(times)) if times else (0, 0)
 
 
-def single_file(walks: Iterable[Walk], beams: Beams, gaps_ms: Iterable[float], start_ms: int = 0) -> list[Walk]:
+def single_file(
+    walks: Iterable[Walk], beams: Beams, gaps_ms: Iterable[float], start_ms: int = 0
+) -> list[Walk]:
     """Place walks one after the other: the beams stay clear for the next of `gaps_ms` before each one."""
     placed: list[Walk] = []
     free_at = start_ms
