@@ -98,7 +98,7 @@ def pip_install(*what: str) -> None:
     options = ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
     environment = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
     environment["PIP_USER"] = "0"  # a user's setting for other work
-    run([*find_pip(), "install", *options, *what], "pip could not install this", environment)
+    run([*find_pip(), "install", *options, *what], "pip could not install what is needed (is the network there?)", environment)
 
 
 def find_pip() -> list[str]:
@@ -205,4 +205,5 @@ if __name__ == "__main__":
     except SetupError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("Stopped. The next make goes on from here.")
+        say("Stopped. The next make goes on from here.")
+        sys.exit(130)
