@@ -15,22 +15,36 @@ import argparse
 import math
 import random
 import sys
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
 
 from footfall_core.beam import PASSED_IN, PASSED_OUT, Barrier
+
 from footfall_simulator.behaviours import BEHAVIOURS
-from footfall_simulator.people import IN, OUT, Beams, Crossing, crossings_of, edges_of, single_file
+from footfall_simulator.people import IN, OUT, Beams, Crossing, busy_span, crossings_of, edges_of, single_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from footfall_simulator.people import Edge, Walk
 
-__all__ = ["Score", "count_edges", "main", "make_scenes", "measure", "score", "table", "wilson"]
+__all__ = [
+    "Match",
+    "Score",
+    "count_edges",
+    "main",
+    "make_scenes",
+    "match",
+    "measure",
+    "score",
+    "table",
+    "wilson",
+]
 
 TOLERANCE_MS = 1000  # the trunk leaves the second beam that much before or after the last bag or arm, at most
+CLOSE_MS = 100  # nearly all counts of people without luggage lie this close
 SINGLE_FILE_PEOPLE = 20_000
 OTHER_SCENES = 2_000
 # Single file means that the beams are free for a moment between two people; closer is tailgating and has its own rows.
@@ -155,12 +169,12 @@ def match(true: Sequence[Crossing], counted: Sequence[Crossing], tolerance_ms: i
     lone_true: list[Crossing] = []
     lone_counted: list[Crossing] = []
     for direction in (IN, OUT):
-        pairs, left_true, left_counted = _pair(
-            [crossing for crossing in true if crossing.direction == direction],
-            [crossing for crossing in counted if crossing.direction == direction],
-            tolerance_ms,
-        )
-        right += pairs
+        left_true = [crossing for crossing in true if crossing.direction == direction]
+        left_counted = [crossing for crossing in counted if crossing.direction == direction]
+        # The close ones first, so that one person's extra count is not taken for the next one's only count.
+        for within_ms in (min(CLOSE_MS, tolerance_ms), tolerance_ms):
+            pairs, left_true, left_counted = _pair(left_true, left_counted, within_ms)
+            right += pairs
         lone_true += left_true
         lone_counted += left_counted
     wrong_way, missed, extra = _pair(sorted(lone_true), sorted(lone_counted), tolerance_ms)
@@ -171,11 +185,11 @@ def score(behaviour: str, walks: Sequence[Walk], beams: Beams, counted: Sequence
     """Judge what was counted against what walked. `walks` in order of time."""
     true = crossings_of(walks, beams)
     matched = match(true, counted)
-    bad_times = sorted(
-        [crossing.t_ms for crossing in (*matched.missed, *matched.extra)]
-        + [pair[0].t_ms for pair in matched.wrong_way]
-    )
-    bad_scenes = {_scene_at(walks, t_ms) for t_ms in bad_times}
+    bad_times = [crossing.t_ms for crossing in (*matched.missed, *matched.extra)]
+    bad_times += [pair[0].t_ms for pair in matched.wrong_way]
+    # A walk's start is the approach, long before its first beam: scenes are told apart by when they are in the beams.
+    begins = [walk.start_ms + busy_span(walk, beams)[0] for walk in walks]
+    bad_scenes = {bisect_right(begins, t_ms) for t_ms in bad_times}
     return Score(
         behaviour=behaviour,
         scenes=len(walks),
@@ -187,18 +201,6 @@ def score(behaviour: str, walks: Sequence[Walk], beams: Beams, counted: Sequence
         extra=len(matched.extra),
         clean_scenes=len(walks) - len(bad_scenes),
     )
-
-
-def _scene_at(walks: Sequence[Walk], t_ms: int) -> int:
-    """The index of the last walk that began at or before `t_ms`."""
-    low, high = 0, len(walks)
-    while low < high:
-        middle = (low + high) // 2
-        if walks[middle].start_ms <= t_ms:
-            low = middle + 1
-        else:
-            high = middle
-    return max(low - 1, 0)
 
 
 def measure(behaviour: str, scenes: int, seed: int, beams: Beams, barrier: Barrier | None = None) -> Score:

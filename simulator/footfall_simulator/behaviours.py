@@ -11,6 +11,7 @@ The people are not fitted to the counter: where it miscounts them, the accuracy 
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -61,10 +62,8 @@ def _adult(rng: Random, arms: Arms | None = None, loads: tuple[Load, ...] = ()) 
             rng.random()
         )  # shares assumed: most arms swing, some are in pockets or folded, some hold a phone
         arms = "swing" if draw < 0.75 else "still" if draw < 0.9 else "phone"
-    if arms == "phone":
-        bend = rng.uniform(0.5, 1.1)  # the forearm 30 to 60 degrees up
-    else:
-        bend = rng.uniform(0.0, 0.6)
+    # A phone's forearm points 30 to 60 degrees up.
+    bend = rng.uniform(0.5, 1.1) if arms == "phone" else rng.uniform(0.0, 0.6)
     return Body(
         stature_mm=stature + SHOES_MM,
         width_mm=width,
@@ -142,7 +141,7 @@ def _straight(
     )
     t = 0.0
     path = [Step(t, stops[0], heading)]
-    for before, after in zip(stops, stops[1:], strict=False):
+    for before, after in itertools.pairwise(stops):
         t += (after - before) / (speed * rng.uniform(0.92, 1.08))
         path.append(Step(t, after, heading))
     return tuple(path)
@@ -164,8 +163,10 @@ def _turn(path: list[Step], rng: Random) -> None:
     """Turn by half a circle on the spot."""
     last = path[-1]
     piece = rng.uniform(*TURN_MS) / TURN_KNOTS
-    for knot in range(1, TURN_KNOTS + 1):
-        path.append(Step(last.t_ms + piece * knot, last.x_mm, last.heading_rad + math.pi * knot / TURN_KNOTS))
+    path.extend(
+        Step(last.t_ms + piece * knot, last.x_mm, last.heading_rad + math.pi * knot / TURN_KNOTS)
+        for knot in range(1, TURN_KNOTS + 1)
+    )
 
 
 def _go(path: list[Step], x_mm: float, speed: float) -> None:
@@ -426,12 +427,12 @@ def _leaf(rng: Random, beams: Beams, direction: int) -> Walk:
     widest = rng.uniform(0.3, math.pi / 2)
     opening, open_ms, closing = rng.uniform(700, 2500), rng.uniform(500, 8000), rng.uniform(1500, 5000)
     pieces = 8
-    knots = []
-    for index in range(pieces + 1):
-        knots.append((opening * index / pieces, hinge, hinge + leaf * math.sin(widest * index / pieces)))
-    for index in range(pieces + 1):
-        t = opening + open_ms + closing * index / pieces
-        knots.append((t, hinge, hinge + leaf * math.sin(widest * (1 - index / pieces))))
+    parts = [index / pieces for index in range(pieces + 1)]
+    knots = [(opening * part, hinge, hinge + leaf * math.sin(widest * part)) for part in parts]
+    shut_from = opening + open_ms
+    knots += [
+        (shut_from + closing * part, hinge, hinge + leaf * math.sin(widest * (1 - part))) for part in parts
+    ]
     return _thing("leaf", beams, direction, knots)
 
 

@@ -17,6 +17,7 @@ real pair needs about 3 ms and sees its reflector's width); reflections from shi
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -39,6 +40,7 @@ __all__ = [
     "Step",
     "Thing",
     "Walk",
+    "busy_span",
     "crossings_of",
     "edges_of",
     "merge",
@@ -216,7 +218,7 @@ def _swinging(person: Person, half_turn: bool, samples: Sequence[tuple[float, fl
     at = phase
     first = path[0]
     add(first.t_ms, first.x_mm, first.heading_rad, at)
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in itertools.pairwise(path):
         way = abs(after.x_mm - before.x_mm) / step_mm
         for knot in range(math.floor(at) + 1, math.ceil(at + way)):
             part = (knot - at) / way
@@ -234,7 +236,7 @@ def _swinging(person: Person, half_turn: bool, samples: Sequence[tuple[float, fl
 def _mean_speed(path: Sequence[Step]) -> float:
     """Metres per second while moving."""
     way = moving = 0.0
-    for before, after in zip(path, path[1:], strict=False):
+    for before, after in itertools.pairwise(path):
         if after.x_mm != before.x_mm:
             way += abs(after.x_mm - before.x_mm)
             moving += after.t_ms - before.t_ms
@@ -421,9 +423,11 @@ def merge(*streams: Sequence[Edge]) -> list[Edge]:
     for stream in streams:
         state = 0
         for edge in stream:
-            for beam in (OUTER, INNER):
-                if (edge.state ^ state) & beam:
-                    changes.append((edge.t_ms, beam, 1 if edge.state & beam else -1))
+            changes.extend(
+                (edge.t_ms, beam, 1 if edge.state & beam else -1)
+                for beam in (OUTER, INNER)
+                if (edge.state ^ state) & beam
+            )
             state = edge.state
     return _edges(changes)
 
