@@ -3,5 +3,10 @@
 config    settings from config.json and the config topic        spool     records in flash, numbered for good
 door      beam edges -> passages and faults                      uplink    spool -> gateway, until acknowledged
 terminal  buttons -> presses, lamps                              clock     time since boot, and the time of day
-mqtt      the broker, over asyncio streams                       status    the state topic, commands
+mqtt      the broker, over asyncio streams                       status    the state topic
+commands  the command topic                                      flash     small files that are never half
+supervise tasks that must not end
 """
+
+VERSION = "0.1.0"
+RELEASED_UTC_MS = 1795305600000  # 2026-11-22: an ESP32 that says it is earlier is wrong

@@ -79,8 +79,8 @@ def why(error):
             return known[code]
         if isinstance(code, int) and code < 0 and len(error.args) > 1:
             return "TLS: " + str(error.args[1])
-    if isinstance(error, ValueError):
-        return "TLS: " + str(error)
+    if isinstance(error, ValueError):  # what TLS says of a certificate, over several lines
+        return "TLS: " + " ".join(str(error).split())
     return "%s %s" % (type(error).__name__, error)
 
 

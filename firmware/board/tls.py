@@ -1,0 +1,28 @@
+"""TLS towards the broker: only with a certificate authority that the installer put on the flash. Used by main.py.
+
+`tls` is MicroPython's C module (since 1.24; the ESP32's `ssl` wraps it). It also judges by the clock, see node/clock.py.
+"""
+
+import gc
+
+import tls
+
+
+def context(ca_file):
+    """An SSL context that accepts servers whose certificate this authority signed, and no others.
+
+    ca_file: the authority's certificate in DER form. ValueError with the reason where it cannot be used.
+    """
+    try:
+        with open(ca_file, "rb") as f:
+            certificate = f.read()
+    except OSError:
+        raise ValueError("%s is not there" % ca_file) from None
+    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    made.verify_mode = tls.CERT_REQUIRED
+    try:
+        made.load_verify_locations(certificate)
+    except (ValueError, OSError):
+        raise ValueError("%s is not a certificate in DER form" % ca_file) from None
+    gc.collect()
+    return made

@@ -1,0 +1,312 @@
+"""The node's table of contents: what there is, who gets what from whom, and which tasks run. MicroPython starts this file.
+
+Everything with pins is in board/, everything with a behaviour in node/, the rules of counting in lib/footfall_core.
+"""
+
+import gc
+
+import asyncio
+import node
+from board import system
+from board.inputs import Inputs
+from board.lamps import Lamps
+from board.wifi import Wifi
+from footfall_core import record, topic
+from node import config, flash, mqtt, status
+from node.clock import TimeKeeper, Uptime
+from node.commands import Commands
+from node.door import Door
+from node.spool import Spool
+from node.supervise import Supervisor
+from node.terminal import Terminal
+from node.uplink import Uplink
+
+SENSORS_WAKE_MS = 200  # after power-up the outputs of light barriers are dead for up to 100 ms
+FLUSH_LOOK_MS = 200
+FLUSH_AFTER_MS = 800  # with the look above: a power cut costs at most a second of passages
+WAIT_BEFORE_REBOOT_MS = 1000  # for the answer to the command to go out
+REBOOT_NOTE = "reboot.txt"
+
+
+class Node:
+    """All parts of one board, built in the order in which they need each other."""
+
+    def __init__(self):
+        self.uptime = Uptime()
+        self.settings = config.load(system.node_name(), print)
+        self.spool = Spool(max_bytes=self.settings.spool_kb * 1024)
+        self.spool.open()
+        self.note_boot()
+        self.supervisor = Supervisor(system.stop_with_traceback, self.reboot)
+        self.watchdog = system.Watchdog(self.settings.watchdog_s)
+        self.doors = [
+            Door(number, self.beam_inputs(barrier), barrier, self.spool.append, self.uptime)
+            for number, barrier in enumerate(self.settings.barriers)
+        ]
+        self.terminal = self.make_terminal() if self.settings.buttons else None
+        self.wifi = self.make_wifi() if self.settings.wifi else None
+        self.config_error = None
+        self.config_text = flash.read(config.REMOTE_FILE)
+        self.client = self.make_client() if self.settings.mqtt else None
+        self.time = TimeKeeper(self.uptime, self.publisher(topic.REPLY), self.spool.append, system.set_clock)
+        self.time.start_from_flash(system.utc_ms(), node.RELEASED_UTC_MS)
+        self.uplink = Uplink(
+            self.spool, self.publisher(topic.RECORDS), self.uptime.now, self.settings.resend_s
+        )
+        self.status = status.Status(
+            self.state, self.publisher(topic.STATE, retain=True), self.settings.state_s
+        )
+        self.commands = Commands(
+            {
+                "time": self.time.answered,
+                "identify": self.identify,
+                "trace": self.trace,
+                "reboot": self.reboot_on_command,
+            },
+            ("time",),
+            self.publisher(topic.REPLY),
+        )
+
+    # ---- parts
+
+    def beam_inputs(self, barrier):
+        return Inputs((barrier["outer"], barrier["inner"]), self.settings.blocked_level)
+
+    def make_terminal(self):
+        settings = self.settings
+        return Terminal(
+            Inputs(settings.buttons, settings.pressed_level),
+            len(settings.buttons),
+            Lamps(settings.lamps),
+            settings,
+            self.spool.append,
+            self.uptime,
+        )
+
+    def make_wifi(self):
+        return Wifi(self.settings.wifi["ssid"], self.settings.wifi["password"], self.settings.node)
+
+    def make_client(self):
+        wanted = self.settings.mqtt
+        tls = None
+        if wanted["ca"]:
+            try:
+                from board.tls import context
+
+                tls = context(wanted["ca"])
+            except ValueError as error:
+                print("config.json: mqtt.ca: %s; counting without a broker" % error)
+                return None
+        client = mqtt.Client(
+            wanted["host"],
+            wanted["port"],
+            self.settings.node,
+            wanted["user"],
+            wanted["password"],
+            tls,
+            wanted["server_name"],
+            (topic.of(self.settings.node, topic.STATE), status.OFFLINE),
+            wanted["keepalive_s"],
+            wanted["deadline_s"],
+        )
+        client.subscriptions = tuple(self.topic(leaf) for leaf in (topic.ACK, topic.CONFIG, topic.COMMAND))
+        client.on_message = self.on_message
+        client.on_connect = self.on_connect
+        return client
+
+    def topic(self, leaf):
+        return topic.of(self.settings.node, leaf)
+
+    def publisher(self, leaf, retain=False):
+        """An async function that publishes a text on one of the node's topics and tells whether it went out."""
+        where = self.topic(leaf)
+
+        async def publish(text):
+            try:
+                await self.client.publish(where, text.encode(), 1, retain)
+            except mqtt.MqttError:
+                return False  # said by the client; whoever keeps what must arrive sends it again
+            return True
+
+        return publish
+
+    def is_connected(self):
+        return self.client is not None and self.client.connected
+
+    def network_is_up(self):
+        return self.wifi is None or self.wifi.up()
+
+    # ---- from outside
+
+    def on_connect(self):
+        print("broker: connected as %s" % self.settings.node)
+        self.uplink.connected()
+        self.time.connected()
+        self.status.changed()
+
+    def on_message(self, where, text):
+        leaf = topic.parse(where)[1]
+        if leaf == topic.ACK:
+            self.uplink.on_ack(text)
+        elif leaf == topic.CONFIG:
+            self.on_config(str(text, "utf-8"))
+        elif leaf == topic.COMMAND:
+            self.commands.received(text)
+
+    def on_config(self, text):
+        if text == self.config_text:
+            return
+        try:
+            config.apply_remote(self.settings, text)
+        except ValueError as error:
+            self.config_error = str(error)
+            print("configuration refused, the old one holds: %s" % error)
+        else:
+            self.config_error = None
+            self.config_text = text
+            flash.write(config.REMOTE_FILE, text)
+            for door, limits in zip(self.doors, self.settings.barriers):
+                door.configure(limits)
+            if self.terminal:
+                self.terminal.configure()
+            print("configuration: revision %d" % self.settings.revision)
+        self.status.changed()
+
+    def identify(self, _values):
+        if not self.terminal:
+            raise ValueError("no lamps here")
+        self.terminal.identify(10000)
+
+    def trace(self, values):
+        for door in self.doors:
+            door.trace(bool(values.get("on")))
+
+    def reboot_on_command(self, _values):
+        asyncio.create_task(self.reboot_soon())
+
+    async def reboot_soon(self):
+        await asyncio.sleep_ms(WAIT_BEFORE_REBOOT_MS)
+        self.reboot("command")
+
+    # ---- what is told
+
+    def state(self):
+        """The state topic's content."""
+        return {
+            "v": 1,
+            "online": True,
+            "fw": node.VERSION,
+            "rev": self.settings.revision,
+            "boot": self.spool.boot,
+            "uptime_s": self.uptime.now() // 1000,
+            "beams": [door.state() for door in self.doors],
+            "faults": [door.faults() for door in self.doors],
+            "stuck": self.terminal.stuck if self.terminal else 0,
+            "spool": self.spool.depth(),
+            "lost": self.spool.lost,
+            "dropped_edges": sum(door.lost_edges() for door in self.doors),
+            "clock": self.time.known,
+            "heap": system.free_heap(),
+            "rssi": self.wifi.rssi() if self.wifi else None,
+            "connects": self.client.connects,
+            "failures": self.supervisor.failures,
+            "config_error": self.config_error,
+        }
+
+    def note_boot(self):
+        cause = flash.read(REBOOT_NOTE)
+        flash.remove(REBOOT_NOTE)
+        cause = (cause or system.reset_cause())[: record.MAX_TEXT_LENGTH]
+        self.spool.append((0, record.BOOT, cause, node.VERSION, self.settings.revision))
+        self.spool.flush()
+        print(
+            "footfall %s: node %s, boot %d (%s), spool %s, next record %d"
+            % (node.VERSION, self.settings.node, self.spool.boot, cause, self.spool.id, self.spool.next_seq)
+        )
+
+    def note_alive(self):
+        """Counting without a break since then, and the totals of the node's life."""
+        since_ms = max(door.since_ms for door in self.doors) if self.doors else self.uptime.now()
+        self.spool.append(
+            (self.uptime.now(), record.ALIVE, since_ms, self.spool.lifetime_in, self.spool.lifetime_out)
+        )
+
+    def reboot(self, reason):
+        """Restart the board, with everything counted so far in flash."""
+        print("restarting: %s" % reason)
+        try:
+            for door in self.doors:
+                door.tick()
+            self.note_alive()
+            self.spool.flush()
+            self.spool.save_totals()
+            flash.write(REBOOT_NOTE, reason)
+        finally:
+            system.reset()
+
+    # ---- tasks
+
+    async def keep_in_flash(self):
+        """Flush, rather when nobody is in a door: while the flash is written, interrupts wait."""
+        waited_ms = 0
+        while True:
+            await asyncio.sleep_ms(FLUSH_LOOK_MS)
+            self.watchdog.feed()
+            if any(part.changed for part in self.doors) or (self.terminal and self.terminal.changed):
+                for part in self.doors:
+                    part.changed = False
+                if self.terminal:
+                    self.terminal.changed = False
+                self.status.changed()
+            if not self.spool.unflushed():
+                waited_ms = 0
+                continue
+            waited_ms += FLUSH_LOOK_MS
+            if waited_ms >= FLUSH_AFTER_MS or all(door.quiet() for door in self.doors):
+                waited_ms = 0
+                try:
+                    self.spool.flush()
+                except OSError as error:
+                    print("spool: writing to flash failed (%s), trying again" % error)
+                self.uplink.wake()
+
+    async def keep_alive(self):
+        """An alive record every so often: zero is not missing."""
+        while True:
+            await asyncio.sleep(self.settings.alive_s)
+            self.note_alive()
+            self.spool.save_totals()
+            gc.collect()
+
+    async def run(self):
+        """Start every task that runs for ever, and stay."""
+        keep = self.supervisor.keep
+        tasks = []
+        for door in self.doors:
+            tasks.append(("door %d edges" % door.number, door.watch_edges))
+            tasks.append(("door %d time" % door.number, door.watch_time))
+        if self.terminal:
+            tasks.append(("terminal edges", self.terminal.watch_edges))
+            tasks.append(("terminal time", self.terminal.watch_time))
+        tasks.append(("flash", self.keep_in_flash))
+        tasks.append(("alive", self.keep_alive))
+        if self.wifi:
+            tasks.append(("wifi", self.wifi.keep))
+        if self.client:
+            tasks.append(("broker", lambda: self.client.run(self.network_is_up)))
+            tasks.append(("uplink", lambda: self.uplink.run(self.is_connected)))
+            tasks.append(("time", lambda: self.time.keep(self.is_connected)))
+            tasks.append(("status", lambda: self.status.keep(self.is_connected)))
+            tasks.append(("commands", self.commands.answer))
+        else:
+            print("no broker: counting into flash only")
+        await asyncio.gather(*(keep(name, start) for name, start in tasks))
+
+
+async def main():
+    """Build the node and let it run."""
+    await asyncio.sleep_ms(SENSORS_WAKE_MS)
+    await Node().run()
+
+
+asyncio.run(main())

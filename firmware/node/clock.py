@@ -1,0 +1,110 @@
+"""Time on the node: milliseconds since boot for every record, and the time of day, asked from the gateway.
+
+door, terminal and main take Uptime; TimeKeeper asks (reply topic), is answered (command topic) and writes C records. An
+ESP32 forgets the time when the power goes, and TLS needs it to judge certificates: so the last time learned is kept in flash
+as "not earlier than this", and the board's clock starts from there.
+"""
+
+import asyncio
+from time import ticks_diff, ticks_ms
+
+from footfall_core import record
+from footfall_core.beam import ticks_elapsed
+from micropython import const
+from node import flash
+
+ASK_AGAIN_S = const(3600)  # a crystal of 20 ppm drifts by 72 ms an hour
+RETRY_S = const(20)
+LONGEST_ROUND_TRIP_MS = const(5000)
+EARLIEST_UTC_MS = 1577836800000  # 2020-01-01: an answer before this is no time
+LATEST_UTC_MS = 4102444800000  # 2100-01-01
+_FILE = "clock.json"
+
+
+class Uptime:
+    """Milliseconds since boot, from a tick counter that wraps after 12 days; to be asked at least once in 6."""
+
+    def __init__(self):
+        self._tick = ticks_ms()
+        self._ms = 0
+
+    def now(self):
+        """Milliseconds since boot."""
+        tick = ticks_ms()
+        self._ms += ticks_elapsed(tick, self._tick)
+        self._tick = tick
+        return self._ms
+
+    def at(self, tick):
+        """Milliseconds since boot at a tick of the last minutes."""
+        return max(self.now() + ticks_diff(tick, self._tick), 0)
+
+
+class TimeKeeper:
+    """Learns the time from the gateway. publish(text) is async and sends on the reply topic; append takes the record."""
+
+    def __init__(self, uptime, publish, append, set_clock, report=print):
+        self.known = False
+        self._uptime = uptime
+        self._publish = publish
+        self._append = append
+        self._set_clock = set_clock
+        self._report = report
+        self._asked_at = None
+        self._wake = asyncio.Event()
+
+    def start_from_flash(self, board_utc_ms, built_utc_ms):
+        """Set the board's clock to the latest time known to have passed, if it is behind that."""
+        kept = flash.read_json(_FILE)
+        floor = built_utc_ms
+        if kept and isinstance(kept.get("utc"), int) and floor < kept["utc"] < LATEST_UTC_MS:
+            floor = kept["utc"]
+        if board_utc_ms < floor:
+            self._set_clock(floor)
+
+    def connected(self):
+        """There is a connection anew: ask at once, unless the time is known."""
+        if not self.known:
+            self._wake.set()
+
+    async def keep(self, is_connected):
+        """Ask, until answered, and again every hour; for ever."""
+        while True:
+            if is_connected():
+                self._asked_at = self._uptime.now()
+                await self._publish('{"v":1,"ask":"time","t":%d}' % self._asked_at)
+                pause_s = RETRY_S
+            else:
+                pause_s = ASK_AGAIN_S
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause_s)
+                if self._asked_at is None:  # it was the answer that woke us
+                    self._wake.clear()
+                    await asyncio.wait_for(self._wake.wait(), ASK_AGAIN_S)
+            except asyncio.TimeoutError:
+                pass
+
+    def answered(self, values):
+        """An answer of the gateway, a dict with t (ours, given back) and utc. Anything odd is reported and dropped."""
+        asked_at = values.get("t")
+        utc_ms = values.get("utc")
+        now = self._uptime.now()
+        if asked_at is None or asked_at != self._asked_at:
+            return  # an answer to an older question
+        self._asked_at = None
+        if not isinstance(utc_ms, int) or not EARLIEST_UTC_MS <= utc_ms <= LATEST_UTC_MS:
+            self._report("time: the gateway answered %s, not taken" % utc_ms)
+            return
+        if now - asked_at > LONGEST_ROUND_TRIP_MS:
+            self._report("time: the answer took %d ms, asking again" % (now - asked_at))
+            self._wake.set()
+            return
+        utc_ms += (now - asked_at) // 2
+        self._append((now, record.CLOCK, utc_ms, "gw"))
+        self._set_clock(utc_ms)
+        flash.write(_FILE, '{"utc":%d}' % utc_ms)
+        if not self.known:
+            self.known = True
+            self._report("time: learned from the gateway")
+        self._wake.set()

@@ -1,0 +1,236 @@
+"""The node's settings: from config.json in flash, then from the retained config topic. main.py loads and hands them out.
+
+A node must count whatever its settings look like: what cannot be used is named on the console, one line each, and the
+default holds. What arrives over the config topic is taken as a whole or refused as a whole, and kept in remote.json so that
+a start without a network knows it.
+"""
+
+import json
+
+from board import pin_table
+from footfall_core import beam, button, record, topic
+from micropython import const
+from node import flash
+
+FILE = "config.json"
+REMOTE_FILE = "remote.json"
+MAX_REMOTE_BYTES = const(2048)
+
+# setting -> (default, least, most)
+_BARRIER = {
+    "glitch_ms": (beam.GLITCH_MS, 0, 1000),
+    "min_block_ms": (beam.MIN_BLOCK_MS, 0, 5000),
+    "blocked_after_ms": (beam.BLOCKED_AFTER_MS, 1000, 3600000),
+}
+_PANEL = {
+    "lockout_ms": (button.LOCKOUT_MS, 0, 60000),
+    "debounce_ms": (button.DEBOUNCE_MS, 1, 1000),
+    "question": (0, 0, record.MAX_COUNT),
+}
+_NODE = {
+    "blocked_level": (1, 0, 1),  # a broken beam, a cut cable and a sensor without power all read high
+    "pressed_level": (0, 0, 1),
+    "spool_kb": (1024, 16, 8192),
+    "watchdog_s": (60, 0, 600),  # 0: none, for tinkering at the REPL
+    "alive_s": (300, 10, 3600),
+    "state_s": (60, 5, 3600),
+    "resend_s": (10, 1, 600),
+}
+_MQTT = {"port": (None, 1, 65535), "keepalive_s": (30, 5, 600), "deadline_s": (10, 1, 120)}
+_KNOWN = ("node", "wifi", "mqtt", "barriers", "buttons", "lamps") + tuple(_NODE) + tuple(_PANEL)
+
+
+class Problem(ValueError):
+    """A setting that cannot be used: which, what stands there, what was expected."""
+
+    def __init__(self, where, value, expected):
+        super().__init__("%s is %s, expected %s" % (where, json.dumps(value), expected))
+
+
+def _number(values, name, bounds, where):
+    default, least, most = bounds
+    value = values.get(name, default)
+    if value is default:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise Problem(where + name, value, "a whole number from %d to %d" % (least, most))
+    return value
+
+
+def _text(values, name, where, longest=64, default=None):
+    value = values.get(name, default)
+    if value is default:
+        return value
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
+        raise Problem(where + name, value, "a text of at most %d characters" % longest)
+    return value
+
+
+def _object(values, name):
+    value = values.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise Problem(name, value, "{...}")
+    return value
+
+
+def _list(values, name, default, longest):
+    value = values.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, list) or len(value) > longest:
+        raise Problem(name, value, "a list of at most %d" % longest)
+    return value
+
+
+def _pin(value, allowed, used, where):
+    if isinstance(value, bool) or value not in allowed:
+        raise Problem(where, value, "one of the pins " + ", ".join(str(pin) for pin in allowed))
+    if value in used:
+        raise Problem(where, value, "a pin that nothing else uses")
+    used.append(value)
+    return value
+
+
+class Settings:
+    """What the node runs with. Attributes carry the names of the settings; barriers are dicts with pins and limits."""
+
+    def __init__(self, name):
+        self.node = name
+        self.wifi = None
+        self.mqtt = None
+        self.barriers = [dict([("outer", pin_table.OUTER), ("inner", pin_table.INNER)] + _defaults(_BARRIER))]
+        self.buttons = ()
+        self.lamps = ()
+        for table in (_NODE, _PANEL):
+            for name, default in _defaults(table):
+                setattr(self, name, default)
+        self.revision = 0
+
+
+def _defaults(table):
+    return [(name, bounds[0]) for name, bounds in table.items()]
+
+
+def load(name, report=print):
+    """The Settings from config.json and remote.json; `name` is the node's name where none is set."""
+    settings = Settings(name)
+    text = flash.read(FILE)
+    if text is None:
+        report("%s: not there; counting with the default pins, without a network" % FILE)
+    else:
+        try:
+            values = json.loads(text)
+            if not isinstance(values, dict):
+                raise ValueError
+        except ValueError:
+            report("%s: not a JSON object; counting with the default pins, without a network" % FILE)
+            values = {}
+        _take(settings, values, report)
+    kept = flash.read(REMOTE_FILE)
+    if kept is not None:
+        try:
+            apply_remote(settings, kept)
+        except ValueError as error:
+            report("%s: %s" % (REMOTE_FILE, error))
+    return settings
+
+
+def _take(settings, values, report):
+    """Take what is good from config.json, report the rest."""
+    used = []
+
+    def take(part):
+        try:
+            part()
+        except Problem as problem:
+            report("%s: %s; the default holds" % (FILE, problem))
+
+    def take_node():
+        name = _text(values, "node", "", topic.MAX_NODE_LENGTH, settings.node)
+        if not topic.valid_node(name):
+            raise Problem("node", name, "a name of a-z, 0-9 and -")
+        settings.node = name
+
+    def take_wifi():
+        wifi = _object(values, "wifi")
+        if wifi is not None:
+            if _text(wifi, "ssid", "wifi.", 32) is None:
+                raise Problem("wifi.ssid", None, "the name of the network")
+            settings.wifi = {"ssid": wifi["ssid"], "password": _text(wifi, "password", "wifi.") or ""}
+
+    def take_mqtt():
+        mqtt = _object(values, "mqtt")
+        if mqtt is None:
+            return
+        taken = {name: _number(mqtt, name, bounds, "mqtt.") for name, bounds in _MQTT.items()}
+        for name in ("host", "user", "password", "ca", "server_name"):
+            taken[name] = _text(mqtt, name, "mqtt.", 128)
+        if taken["host"] is None:
+            raise Problem("mqtt.host", None, "the broker's name or address")
+        if taken["port"] is None:
+            taken["port"] = 8883 if taken["ca"] else 1883
+        settings.mqtt = taken
+
+    def take_barriers():
+        barriers = _list(values, "barriers", None, record.MAX_BARRIERS)
+        if barriers is None:
+            _pin(pin_table.OUTER, pin_table.INPUTS, used, "outer")
+            _pin(pin_table.INNER, pin_table.INPUTS, used, "inner")
+            return
+        taken = []
+        for i, barrier in enumerate(barriers):
+            where = "barriers[%d]." % i
+            if not isinstance(barrier, dict):
+                raise Problem(where[:-1], barrier, "{...}")
+            one = {"outer": _pin(barrier.get("outer"), pin_table.INPUTS, used, where + "outer"), "inner": None}
+            if barrier.get("inner") is not None:  # without: one beam, no direction
+                one["inner"] = _pin(barrier["inner"], pin_table.INPUTS, used, where + "inner")
+            for name, bounds in _BARRIER.items():
+                one[name] = _number(barrier, name, bounds, where)
+            taken.append(one)
+        settings.barriers = taken
+
+    def take_pins(name, allowed):
+        pins = _list(values, name, (), record.MAX_BUTTONS)
+        setattr(settings, name, tuple(_pin(pin, allowed, used, "%s[%d]" % (name, i)) for i, pin in enumerate(pins)))
+
+    for name in values:
+        if name not in _KNOWN:
+            report("%s: %s is not a setting" % (FILE, name))
+    for part in (take_node, take_wifi, take_mqtt, take_barriers):
+        take(part)
+    take(lambda: take_pins("buttons", pin_table.INPUTS))
+    take(lambda: take_pins("lamps", pin_table.OUTPUTS))
+    for table in (_NODE, _PANEL):
+        for name, bounds in table.items():
+            take(lambda name=name, bounds=bounds: setattr(settings, name, _number(values, name, bounds, "")))
+
+
+def apply_remote(settings, text):
+    """Take what the config topic says into `settings`. Raises ValueError, and changes nothing, if any of it is no good.
+
+    Known are rev, barriers (a list of limits, in the order of the barriers), lockout_ms, debounce_ms and question; other keys
+    are left alone, a later gateway may send them to later nodes.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError:
+        raise ValueError("config is not JSON") from None
+    if not isinstance(values, dict) or values.get("v") != 1:
+        raise ValueError("config is not a JSON object of version 1")
+    revision = _number(values, "rev", (None, 0, record.MAX_COUNT), "")
+    if revision is None:
+        raise Problem("rev", None, "the revision of the configuration")
+    panel = {name: _number(values, name, bounds, "") for name, bounds in _PANEL.items() if name in values}
+    limits = _list(values, "barriers", (), len(settings.barriers))
+    taken = []
+    for i, barrier in enumerate(limits):
+        where = "barriers[%d]." % i
+        if not isinstance(barrier, dict):
+            raise Problem(where[:-1], barrier, "{...}")
+        taken.append({name: _number(barrier, name, bounds, where) for name, bounds in _BARRIER.items() if name in barrier})
+    for barrier, changes in zip(settings.barriers, taken):
+        barrier.update(changes)
+    for name, value in panel.items():
+        setattr(settings, name, value)
+    settings.revision = revision

@@ -1,0 +1,33 @@
+"""The state topic: retained, so that anyone who asks sees at once how the node is. main.py runs `keep`."""
+
+import json
+
+import asyncio
+
+OFFLINE = '{"v":1,"online":false}'  # the last will: the broker says it when the node goes silent
+
+
+class Status:
+    """collect() gives the state as a dict; publish(text) is async and sends it retained."""
+
+    def __init__(self, collect, publish, every_s):
+        self._collect = collect
+        self._publish = publish
+        self._every_s = every_s
+        self._wake = asyncio.Event()
+
+    def changed(self):
+        """Something that others should know at once."""
+        self._wake.set()
+
+    async def keep(self, is_connected):
+        """Publish at every change and every so often; for ever."""
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._every_s)
+            except asyncio.TimeoutError:
+                pass
+            self._wake.clear()
+            if is_connected():
+                await self._publish(json.dumps(self._collect()))
+                await asyncio.sleep_ms(1000)  # a chattering beam must not flood the broker
