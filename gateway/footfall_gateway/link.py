@@ -40,11 +40,13 @@ class Link(Protocol):
 
 
 class Arrived(NamedTuple):
-    """One message as it came. `payload` is cut after MAX_KEPT_BYTES. `mid` and `connection` belong to the link."""
+    """One message as it came. `payload` is cut after MAX_KEPT_BYTES. `retained`: the broker had it in
+    store, it may be old. `mid` and `connection` belong to the link."""
 
     link: Link
     topic: str
     payload: bytes
+    retained: bool = False
     mid: int = 0
     connection: int = 0
 

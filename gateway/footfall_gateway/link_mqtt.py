@@ -13,6 +13,7 @@ through: set `message_size_limit` (mosquitto) there.
 """
 
 import logging
+import queue
 import socket
 import ssl
 import sys
@@ -22,16 +23,16 @@ from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as paho
-from footfall_core import topic
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from footfall_core import topic
 from footfall_gateway.link import MAX_KEPT_BYTES, Arrived, Inbox, Opened
 from footfall_gateway.outage import Outage
 from footfall_gateway.settings import MqttSettings, Secret
 from footfall_gateway.toml_reader import reason
 
-__all__ = ["MqttLink", "tls_context"]
+__all__ = ["MqttLink", "probe", "tls_context"]
 
 SUBSCRIPTIONS = tuple(f"footfall/1/+/{leaf}" for leaf in (topic.RECORDS, topic.STATE, topic.REPLY))
 RETRY_FIRST_S, RETRY_LIMIT_S = 1, 30
@@ -88,10 +89,11 @@ class MqttLink:
 
     def stop(self) -> None:
         self._leaving = True
-        self._client.disconnect()
+        # loop_stop lets paho send what it still has, and waits for that without a limit, even for a lost broker
         stopper = threading.Thread(target=self._client.loop_stop, name="mqtt-stop", daemon=True)
-        stopper.start()  # loop_stop waits for the thread without a limit, and that one may wait for a lost broker
+        stopper.start()
         stopper.join(LEAVE_S)
+        self._client.disconnect()
 
     def receipt(self, arrived: Arrived) -> None:
         if arrived.mid and arrived.connection == self._connection:
@@ -116,10 +118,7 @@ class MqttLink:
         client.max_inflight_messages = UNCONFIRMED_MESSAGES
         client.max_queued_messages = WAITING_MESSAGES
         client.reconnect_delay_set(RETRY_FIRST_S, RETRY_LIMIT_S)
-        if settings.username is not None:
-            client.username_pw_set(settings.username, password.reveal() if password else None)
-        if settings.uses_tls:
-            client.tls_set_context(tls_context(settings))
+        _identify(client, settings, password)
         client.on_connect = self._guarded(self._on_connect)
         client.on_connect_fail = self._guarded(self._on_connect_fail)
         client.on_disconnect = self._guarded(self._on_disconnect)
@@ -183,7 +182,43 @@ class MqttLink:
         except UnicodeDecodeError:
             name = "(a topic that is not UTF-8)"
         payload = bytes(message.payload[:MAX_KEPT_BYTES])
-        self._inbox.put(Arrived(self, name, payload, message.mid if message.qos else 0, self._connection))
+        mid = message.mid if message.qos else 0
+        self._inbox.put(Arrived(self, name, payload, message.retain, mid, self._connection))
+
+
+def probe(settings: MqttSettings, password: Secret | None) -> str | None:
+    """Connects once and leaves; why that did not work, or None. A gateway that is running is not disturbed."""
+    answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id=settings.client_id + "-check", reconnect_on_failure=False
+    )
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    _identify(client, settings, password)
+    client.on_connect = lambda _client, _userdata, _flags, code, _properties: answer.put(
+        _refusal(code, settings) if code.is_failure else None
+    )
+    client.on_disconnect = lambda _client, _userdata, _flags, code, _properties: answer.put(
+        f"connection lost ({str(code).lower()})"
+    )
+    try:
+        client.connect(settings.host, settings.effective_port)
+    except OSError as error:
+        return failure(error)
+    client.loop_start()
+    try:
+        return answer.get(timeout=CONNECT_TIMEOUT_S)
+    except queue.Empty:
+        return "accepts the connection, but does not answer; is this port an MQTT broker's?"
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def _identify(client: paho.Client, settings: MqttSettings, password: Secret | None) -> None:
+    if settings.username is not None:
+        client.username_pw_set(settings.username, password.reveal() if password else None)
+    if settings.uses_tls:
+        client.tls_set_context(tls_context(settings))
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:

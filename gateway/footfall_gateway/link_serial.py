@@ -25,8 +25,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import serial
-from footfall_core import topic
 
+from footfall_core import topic
 from footfall_gateway.link import MAX_KEPT_BYTES, Arrived, Inbox, Opened
 from footfall_gateway.outage import Backoff, Outage
 from footfall_gateway.settings import SerialSettings

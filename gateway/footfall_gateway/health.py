@@ -1,0 +1,117 @@
+"""How the nodes and the gateway are, as points for InfluxDB and as lines for the log. Used by `receiver` and `service`."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from footfall_gateway.ledger import Ledger
+from footfall_gateway.node_messages import NodeState
+from footfall_gateway.outage import spoken
+from footfall_gateway.outbox import Outbox, point_line
+from footfall_gateway.places import Places
+
+__all__ = ["GatewayHealth", "NodeWatch"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Seen:
+    online: bool | None = None
+    since: float = 0.0
+    beams: tuple[int, ...] = ()
+
+
+class NodeWatch:
+    """Follows each node's `state`. `outbox` None: embedded mode, nothing is written."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        places: Places,
+        outbox: Outbox | None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger = ledger
+        self._places = places
+        self._outbox = outbox
+        self._now = now
+        self._seen: dict[str, _Seen] = {}
+
+    def report(self, node: str, state: NodeState, now_ms: int, *, retained: bool) -> None:
+        """A state message came. A retained one is as old as it may be: it tells how things are, not how they are now."""
+        seen = self._seen.setdefault(node, _Seen())
+        if seen.online != state.online:
+            lasted = f" after {spoken(self._now() - seen.since)}" if seen.online is not None else ""
+            if state.online:
+                log.info("node %s: online%s%s", node, lasted, f", firmware {state.fw}" if state.fw else "")
+            else:
+                log.warning("node %s: offline%s; it keeps counting into its flash", node, lasted)
+            seen.online = state.online
+            seen.since = self._now()
+        if state.online and state.beams != seen.beams:
+            self._tell_beams(node, seen.beams, state.beams)
+            seen.beams = state.beams
+        if state.refused:
+            log.warning("node %s: did not take its configuration: %s", node, state.refused)
+        if state.online and not retained and self._outbox is not None:
+            self._write(self._outbox, node, state, now_ms)
+
+    @staticmethod
+    def _tell_beams(node: str, before: tuple[int, ...], after: tuple[int, ...]) -> None:
+        for barrier, (was, blocked) in enumerate(
+            zip(before + (0,) * (len(after) - len(before)), after, strict=False)
+        ):
+            if blocked and not was:
+                log.warning("node %s: barrier %d is blocked, it cannot count", node, barrier)
+            elif was and not blocked:
+                log.info("node %s: barrier %d is free again", node, barrier)
+
+    def _write(self, outbox: Outbox, node: str, state: NodeState, now_ms: int) -> None:
+        placements = self._places.of_node(node, now_ms, now_ms + 1)
+        if not placements:
+            return  # it stands nowhere today: there is no site to write it for
+        fields: dict[str, int | float | bool | str] = {
+            name: value
+            for name, value in (
+                ("uptime_s", state.up),
+                ("heap_free", state.heap),
+                ("spool_depth", state.spool),
+                ("rssi", state.rssi),
+                ("clock_error_ms", state.clock_error_ms),
+            )
+            if value is not None
+        }
+        fields["beam_blocked"] = any(state.beams)
+        fields["missing"] = self._ledger.missing(node)
+        tags = {"site": placements[0].site, "node": node}
+        outbox.put(f"node_health {node} {now_ms}", point_line("node_health", tags, fields, now_ms), now_ms)
+
+
+class GatewayHealth:
+    """The gateway's own numbers. `count` is called by the receiver, `write` every few seconds by the service."""
+
+    def __init__(
+        self, name: str, ledger: Ledger, outbox: Outbox, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name = name
+        self._ledger = ledger
+        self._outbox = outbox
+        self._now = now
+        self._at = now()
+        self._records = ledger.counters().records
+
+    def write(self, now_ms: int) -> None:
+        counters = self._ledger.counters()
+        now = self._now()
+        rate = (counters.records - self._records) / max(0.001, now - self._at)
+        self._at, self._records = now, counters.records
+        fields: dict[str, int | float | bool | str] = {
+            "lag_s": self._outbox.lag_ms(now_ms) / 1000,
+            "outbox": self._outbox.depth(),
+            "quarantined": counters.quarantined,
+            "records_per_s": round(rate, 3),
+        }
+        line = point_line("gateway_health", {"gateway": self._name}, fields, now_ms)
+        self._outbox.put(f"gateway_health {now_ms}", line, now_ms)

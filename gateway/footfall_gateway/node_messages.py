@@ -1,0 +1,78 @@
+"""What nodes say beside their records: `state` (how the node is) and `reply` (it asks the time). Used by `receiver`.
+
+The same border as `ingest`: behind it there are only frozen structs. Fields that are not known here are ignored, as
+a newer node may say more; a known field with a wrong value refuses the message.
+"""
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from footfall_core.payload import MAX_BATCH_BYTES, VERSION
+from footfall_gateway.ingest import NOT_JSON, TOO_LARGE, UNKNOWN_VERSION, Refusal
+
+__all__ = ["BAD_REPLY", "BAD_STATE", "NodeReply", "NodeState", "read_reply", "read_state"]
+
+BAD_STATE, BAD_REPLY = "bad state", "bad reply"  # reasons beside those of `ingest`
+
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Name = Annotated[str, Meta(max_length=64)]
+
+
+class NodeState(Struct, frozen=True, kw_only=True):
+    """The content of `state`. None: the node does not say. `beams`: per barrier its blocked beams, as bits."""
+
+    online: bool
+    fw: _Name = ""
+    rev: _Count | None = None
+    beams: Annotated[tuple[Annotated[int, Meta(ge=0, le=3)], ...], Meta(max_length=8)] = ()
+    spool: _Count | None = None
+    heap: _Count | None = None
+    rssi: Annotated[int, Meta(ge=-200, le=100)] | None = None
+    up: _Count | None = None  # seconds since boot
+    clock_error_ms: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
+    refused: Annotated[str, Meta(max_length=300)] | None = None  # why it did not take its last configuration
+
+
+class NodeReply(Struct, frozen=True, kw_only=True):
+    """The content of `reply`. `ask` is "time" where the node wants to know it; `t` is its clock then."""
+
+    ask: _Name = ""
+    t: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+
+
+class _Version(Struct):
+    v: object = None
+
+
+_S = TypeVar("_S", NodeState, NodeReply)
+_version = msgspec.json.Decoder(_Version)
+_state = msgspec.json.Decoder(NodeState)
+_reply = msgspec.json.Decoder(NodeReply)
+
+
+def read_state(topic: str, payload: bytes) -> NodeState | Refusal:
+    return _read(_state, BAD_STATE, topic, payload)
+
+
+def read_reply(topic: str, payload: bytes) -> NodeReply | Refusal:
+    return _read(_reply, BAD_REPLY, topic, payload)
+
+
+def _read(decoder: msgspec.json.Decoder[_S], bad: str, topic: str, payload: bytes) -> _S | Refusal:
+    if len(payload) > MAX_BATCH_BYTES:
+        return _refusal(TOO_LARGE, f"more than {MAX_BATCH_BYTES} bytes", topic, payload)
+    try:
+        version = _version.decode(payload).v
+        if version != VERSION or isinstance(version, bool):
+            return _refusal(UNKNOWN_VERSION, f"v is {version!r}, expected {VERSION}", topic, payload)
+        return decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        return _refusal(bad, str(error), topic, payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _refusal(NOT_JSON, str(error), topic, payload)
+
+
+def _refusal(reason: str, detail: str, topic: str, payload: bytes) -> Refusal:
+    return Refusal(reason, detail[:200], topic, payload[:MAX_BATCH_BYTES])
