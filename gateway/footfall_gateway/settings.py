@@ -100,7 +100,7 @@ class MqttSettings(_Table, frozen=True):
         str,
         Meta(
             # every label 1 to 63 characters: Python's resolver raises on others; the second form is IPv6
-            pattern=r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$|^[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?$",
+            pattern=r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$|^[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9]+)?$",
             max_length=253,
             description="the name or address of the broker, without mqtt:// and port",
         ),
