@@ -1,0 +1,663 @@
+"""The ledger: every record exactly once, in order, on disk before it is acknowledged. The one source of truth.
+
+`Ledger.store` is called by the ingest thread with all batches that have queued up; what it returns may be acknowledged.
+The accounts turn its records into buckets, the outbox lives in the same file. All of them share one `Ledger`.
+
+How it keeps the promises:
+- The key (spool, seq) of `record` makes a passage count once, whatever arrives how often in whatever order.
+- One transaction per `store`; SQLite writes with synchronous=FULL. If it raises, nothing was stored.
+- A refused record keeps its place ('?'), so acknowledgements go on past it. The right record still takes the place if
+  it ever comes. A different record for a place that is taken is a conflict: the first stays, the second is quarantined.
+- Every change marks the quarters whose buckets it touches, in the same transaction; the accounts work those off.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from footfall_core.record import ALIVE, CLOCK, FAULT, LOST, PASSAGE, PRESS, SUPPRESSED
+from footfall_gateway.buckets import QUARTER_MS
+from footfall_gateway.compaction import compact
+from footfall_gateway.database import Database, LedgerError
+from footfall_gateway.dating import BEGINNING, END, BootClock, implausible_clock
+from footfall_gateway.ingest import BAD_CLOCK, BAD_RECORD, CONFLICT, BadRecord, Batch, Record, Refusal
+from footfall_gateway.quarantine import NOT_KEPT, REFUSED, Quarantine, QuarantineEntry
+from footfall_gateway.seqset import SeqSet
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+__all__ = ["Ack", "Counters", "Ledger", "LedgerError", "SpoolStatus", "UndatedBoot"]
+
+MAX_ALIVE_MS = (
+    6 * 3_600_000
+)  # an alive record vouches for this much time at most; nodes send one every 5 minutes
+MAX_CORRECTION_MS = 10_000  # an hour's drift of a node's clock is below 1 s
+REFUSED_KIND, WAIVED_KIND = "?", "-"  # records of which only the place is kept
+MAX_SPOOLS_IN_MEMORY = 2000
+MAX_BOOTS_IN_MEMORY = 4  # of one spool; a node speaks of its present boot, and of the last after a power cut
+MAX_ROWS_AT_ONCE = 5000
+MAX_HOLES_SHOWN = 20
+MAX_WAIVED = 1_000_000  # records of one waiver
+
+_PAD = (None, None, None)
+_INSERT = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_REPLACE = "INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+_Row = tuple[
+    int, int, int, int, str, Any, Any, Any, int | None
+]  # as the table: spool_id, seq, boot, t, kind, a, b, c, utc
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Every record of this spool up to and including `seq` is on disk; 0: none is."""
+
+    node: str
+    spool: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolStatus:
+    """How complete a spool is. `holes` are the first missing ranges, `lost` what the node says it had to drop."""
+
+    node: str
+    spool: str
+    contiguous: int
+    highest: int
+    missing: int
+    holes: tuple[tuple[int, int], ...]
+    lost: int
+    last_received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndatedBoot:
+    """Passages and presses of a boot that never learned the time: counted in no bucket, between two moments."""
+
+    node: str
+    spool: str
+    boot: int
+    n_in: int
+    n_out: int
+    undirected: int
+    presses: int
+    after_ms: int | None
+    before_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What has happened since this ledger was begun; `dirty` quarters wait for the accounts."""
+
+    records: int
+    duplicates: int
+    conflicts: int
+    quarantined: int
+    quarantined_by_reason: dict[str, int]
+    not_kept: int
+    dirty: int
+
+
+class Ledger:
+    """One ledger file, shared by all threads of the gateway."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._spools: dict[tuple[str, str], _Spool] = {}
+        self._quarantine = Quarantine()
+
+    @classmethod
+    def open(cls, path: Path, *, read_only: bool = False) -> Self:
+        """Opens the ledger file, creates it where there is none. Raises LedgerError, one line, where it cannot."""
+        return cls(Database(path, read_only=read_only))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.database.close()
+
+    @property
+    def path(self) -> Path:
+        return self.database.path
+
+    def store(
+        self, batches: Sequence[Batch], refusals: Sequence[Refusal] = (), *, now_ms: int
+    ) -> tuple[Ack, ...]:
+        """Stores all of this in one transaction and returns, once it is on disk, what may be acknowledged.
+
+        One Ack for each (node, spool) among the batches. After an exception nothing of it is stored.
+        """
+        if len(self._spools) > MAX_SPOOLS_IN_MEMORY:
+            self._spools.clear()
+        try:
+            with self.database.writing() as sql:
+                storing = _Storing(sql, self._spools, self._quarantine, now_ms)
+                for batch in batches:
+                    storing.take(batch)
+                for refusal in refusals:
+                    self._quarantine.keep_message(sql, refusal, storing.tallies, now_ms)
+                storing.finish()
+        except BaseException:
+            self._spools.clear()  # they speak of a transaction that did not happen
+            self._quarantine.forget()
+            raise
+        for spool in storing.touched.values():
+            spool.shrink()
+        return tuple(Ack(*name, spool.seqs.contiguous) for name, spool in storing.touched.items())
+
+    def acks(self) -> tuple[Ack, ...]:
+        """The acknowledgement of each node's latest spool: what its retained ack topic should say."""
+        with self.database.reading() as sql:
+            latest = {
+                node: Ack(node, name, contiguous)
+                for node, name, contiguous in sql.execute(
+                    "SELECT node.name, spool.name, contiguous FROM spool JOIN node ON node.id = node_id"
+                    " ORDER BY last_received_ms, spool.id"
+                )
+            }
+        return tuple(latest.values())
+
+    def spools(self) -> tuple[SpoolStatus, ...]:
+        """All spools, with what is missing in them."""
+        with self.database.reading() as sql:
+            islands: dict[int, list[tuple[int, int]]] = {}
+            for spool_id, first, last in sql.execute("SELECT * FROM island"):
+                islands.setdefault(spool_id, []).append((first, last))
+            rows = sql.execute(
+                "SELECT spool.id, node.name, spool.name, contiguous, lost, last_received_ms"
+                " FROM spool JOIN node ON node.id = node_id ORDER BY node.name, spool.id"
+            ).fetchall()
+        found = []
+        for spool_id, node, name, contiguous, lost, received_ms in rows:
+            seqs = SeqSet(contiguous, islands.get(spool_id, ()))
+            holes = tuple(seqs.holes()[:MAX_HOLES_SHOWN])
+            found.append(
+                SpoolStatus(node, name, contiguous, seqs.highest, seqs.missing(), holes, lost, received_ms)
+            )
+        return tuple(found)
+
+    def missing(self, node: str) -> int:
+        """How many records of this node are known to exist and are not here."""
+        return sum(spool.missing for spool in self.spools() if spool.node == node)
+
+    def undated(self) -> tuple[UndatedBoot, ...]:
+        """The boots that never learned the time and counted something, between the dated records around them."""
+        with self.database.reading() as sql:
+            rows = sql.execute(
+                "SELECT node.name, spool.name, boot.boot, sum(kind = 'P' AND b = 1), sum(kind = 'P' AND b = -1),"
+                " sum(kind = 'P' AND b = 0), sum(kind = 'B'),"
+                " (SELECT utc_ms FROM record AS r WHERE r.spool_id = boot.spool_id AND r.seq < boot.first_seq"
+                "  AND r.utc_ms IS NOT NULL ORDER BY r.seq DESC LIMIT 1),"
+                " (SELECT utc_ms FROM record AS r WHERE r.spool_id = boot.spool_id AND r.seq > boot.last_seq"
+                "  AND r.utc_ms IS NOT NULL ORDER BY r.seq LIMIT 1), boot.first_received_ms"
+                " FROM record JOIN boot ON boot.spool_id = record.spool_id AND boot.boot = record.boot"
+                " JOIN spool ON spool.id = record.spool_id JOIN node ON node.id = spool.node_id"
+                " WHERE utc_ms IS NULL AND kind IN ('P', 'B')"
+                " GROUP BY record.spool_id, record.boot ORDER BY 1, record.spool_id, record.boot"
+            ).fetchall()
+        return tuple(
+            UndatedBoot(*row[:8], row[9] if row[8] is None else min(row[8], row[9]))  # type: ignore[call-arg]
+            for row in rows
+        )
+
+    def quarantine(self, limit: int = 100, before_id: int | None = None) -> tuple[QuarantineEntry, ...]:
+        """What was refused, newest first; page on with the last entry's id."""
+        with self.database.reading() as sql:
+            rows = sql.execute(
+                "SELECT id, first_ms, last_ms, times, reason, detail, origin, payload FROM quarantine"
+                " WHERE id < ? ORDER BY id DESC LIMIT ?",
+                (END if before_id is None else before_id, limit),
+            ).fetchall()
+        return tuple(QuarantineEntry(*row) for row in rows)
+
+    def counters(self) -> Counters:
+        """What happened so far, in numbers."""
+        with self.database.reading() as sql:
+            tallies = dict(sql.execute("SELECT name, n FROM tally"))
+            dirty = sql.execute(
+                "SELECT (SELECT count(*) FROM dirty) + (SELECT count(*) FROM dirty_bucket)"
+            ).fetchone()[0]
+        refused = {name.removeprefix(REFUSED): n for name, n in tallies.items() if name.startswith(REFUSED)}
+        return Counters(
+            records=tallies.get("records", 0),
+            duplicates=tallies.get("duplicates", 0),
+            conflicts=refused.get(CONFLICT, 0),
+            quarantined=sum(refused.values()),
+            quarantined_by_reason=refused,
+            not_kept=tallies.get(NOT_KEPT, 0),
+            dirty=dirty,
+        )
+
+    def waive(self, node: str, spool: str, first: int, last: int, who: str, why: str, now_ms: int) -> Ack:
+        """A person gives up the records first..last that no node has any more, so that acknowledgements go on.
+
+        Those among them that are here stay; one that comes after all is taken. Raises ValueError where the spool is
+        unknown or the range goes beyond the hole.
+        """
+        try:
+            with self.database.writing() as sql:
+                storing = _Storing(sql, self._spools, self._quarantine, now_ms)
+                storing.waive(node, spool, first, last)
+                sql.execute(
+                    "INSERT INTO waiver VALUES (?, ?, ?, ?, ?, ?)",
+                    (storing.touched[node, spool].id, first, last, who, why, now_ms),
+                )
+                storing.finish()
+        except BaseException:
+            self._spools.clear()
+            raise
+        storing.touched[node, spool].shrink()
+        return Ack(node, spool, storing.touched[node, spool].seqs.contiguous)
+
+    def compact(self, now_ms: int, retention_days: int = 90, limit: int = 20_000) -> int:
+        """Turns single passages older than this into quarters, about `limit` records; returns how many went.
+
+        The numbers stay the same, and so does exactly-once: the places of the records stay known.
+        """
+        with self.database.writing() as sql:
+            removed = compact(sql, now_ms - retention_days * 86_400_000, limit)
+        self._quarantine.forget()
+        return removed
+
+
+@dataclass(slots=True)
+class _Boot:
+    """A boot as the table has it, and its clock."""
+
+    first_seq: int
+    last_seq: int
+    last_t_ms: int
+    first_received_ms: int
+    clock: BootClock
+
+
+@dataclass(slots=True)
+class _Spool:
+    """A spool as the tables have it, kept in memory between transactions."""
+
+    id: int
+    node_id: int
+    seqs: SeqSet
+    had_islands: bool
+    boots: dict[int, _Boot] = field(default_factory=dict)
+    changed_boots: set[int] = field(default_factory=set)
+
+    def shrink(self) -> None:
+        """Forgets all but the latest boots."""
+        self.changed_boots.clear()
+        self.had_islands = bool(self.seqs.islands)
+        while len(self.boots) > MAX_BOOTS_IN_MEMORY:
+            del self.boots[next(iter(self.boots))]
+
+
+class _Storing:
+    """One transaction of `store`. New rows wait in a list until something has to read them."""
+
+    def __init__(
+        self,
+        sql: sqlite3.Connection,
+        spools: dict[tuple[str, str], _Spool],
+        quarantine: Quarantine,
+        now_ms: int,
+    ) -> None:
+        self.sql = sql
+        self.now_ms = now_ms
+        self.tallies: Counter[str] = Counter()
+        self.touched: dict[tuple[str, str], _Spool] = {}
+        self._spools = spools
+        self._quarantine = quarantine
+        self._rows: list[_Row] = []
+        self._dirty: set[tuple[int, int]] = set()  # (node_id, quarter)
+        self._lost: Counter[int] = Counter()
+
+    def take(self, batch: Batch) -> None:
+        """Stores a batch; whatever of it is here already changes nothing."""
+        spool = self._spool(batch.node, batch.spool)
+        last = batch.seq + len(batch.records) - 1
+        records: list[tuple[int, Record | BadRecord]] = list(enumerate(batch.records, batch.seq))
+        replaced: set[int] = set()
+        if spool.seqs.overlaps(batch.seq, last):
+            records, replaced = self._only_new(batch, spool, records)
+        if any(isinstance(record, BadRecord) or record[1] == CLOCK for _, record in records):
+            records = self._without_bad(batch, records)
+        if records:
+            boot = self._boot(spool, batch.boot, records)
+            self._learn_time(spool, batch.boot, boot, records)
+            self._append(spool, batch.boot, boot, records, replaced)
+        spool.seqs.add(batch.seq, last)
+        if len(self._rows) > MAX_ROWS_AT_ONCE:
+            self._flush()
+
+    def finish(self) -> None:
+        """Writes everything that has waited."""
+        self._flush()
+        for spool in self.touched.values():
+            self._save(spool)
+        self.sql.executemany("INSERT OR IGNORE INTO dirty (node_id, quarter_ms) VALUES (?, ?)", self._dirty)
+        self.sql.executemany(
+            "UPDATE spool SET lost = lost + ? WHERE id = ?", [(n, i) for i, n in self._lost.items()]
+        )
+        self.sql.executemany(
+            "INSERT INTO tally VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = n + excluded.n",
+            [(name, n) for name, n in self.tallies.items() if n],
+        )
+
+    def waive(self, node: str, name: str, first: int, last: int) -> None:
+        """Fills the places first..last that are empty; ValueError where they are not all of a hole's or below."""
+        known = self.sql.execute(
+            "SELECT 1 FROM spool JOIN node ON node.id = node_id WHERE node.name = ? AND spool.name = ?",
+            (node, name),
+        )
+        if not known.fetchone():
+            raise ValueError(f'there is no spool "{name}" of node "{node}"')
+        spool = self._spool(node, name)
+        if not 1 <= first <= last < spool.seqs.highest:
+            raise ValueError(
+                f"{first} to {last} is not a hole: the spool's highest number here is {spool.seqs.highest}"
+            )
+        if last - first >= MAX_WAIVED:
+            raise ValueError(f"{first} to {last} are more than {MAX_WAIVED} records at once")
+        for low, high in spool.seqs.holes():
+            for seq in range(max(low, first), min(high, last) + 1):
+                self._rows.append((spool.id, seq, 0, 0, WAIVED_KIND, None, None, None, None))
+        spool.seqs.add(first, last)
+
+    # The state of a spool and a boot
+
+    def _spool(self, node: str, name: str) -> _Spool:
+        spool = self._spools.get((node, name))
+        if spool is None:
+            spool = self._spools[node, name] = self._load_spool(node, name)
+        self.touched[node, name] = spool
+        return spool
+
+    def _load_spool(self, node: str, name: str) -> _Spool:
+        sql = self.sql
+        sql.execute("INSERT OR IGNORE INTO node (name) VALUES (?)", (node,))
+        (node_id,) = sql.execute("SELECT id FROM node WHERE name = ?", (node,)).fetchone()
+        sql.execute("INSERT OR IGNORE INTO spool (node_id, name) VALUES (?, ?)", (node_id, name))
+        spool_id, contiguous = sql.execute(
+            "SELECT id, contiguous FROM spool WHERE node_id = ? AND name = ?", (node_id, name)
+        ).fetchone()
+        islands = sql.execute("SELECT first, last FROM island WHERE spool_id = ?", (spool_id,)).fetchall()
+        return _Spool(spool_id, node_id, SeqSet(contiguous, islands), bool(islands))
+
+    def _boot(self, spool: _Spool, number: int, records: Sequence[tuple[int, Record | BadRecord]]) -> _Boot:
+        """The boot, its extent grown by these records."""
+        first, last = records[0][0], records[-1][0]
+        boot = spool.boots.get(number)
+        if boot is None:
+            row = self.sql.execute(
+                "SELECT first_seq, last_seq, last_t_ms, first_received_ms FROM boot WHERE spool_id = ? AND boot = ?",
+                (spool.id, number),
+            ).fetchone()
+            extent = row or (first, last, -1, self.now_ms)
+            boot = _Boot(*extent[:4], clock=load_clock(self.sql, spool.id, number))
+            spool.boots[number] = boot
+        boot.first_seq = min(boot.first_seq, first)
+        boot.last_seq = max(boot.last_seq, last)
+        spool.changed_boots.add(number)
+        return boot
+
+    def _save(self, spool: _Spool) -> None:
+        self.sql.execute(
+            "UPDATE spool SET contiguous = ?, last_received_ms = max(last_received_ms, ?) WHERE id = ?",
+            (spool.seqs.contiguous, self.now_ms, spool.id),
+        )
+        islands = spool.seqs.islands
+        if spool.had_islands or islands:
+            self.sql.execute("DELETE FROM island WHERE spool_id = ?", (spool.id,))
+            self.sql.executemany("INSERT INTO island VALUES (?, ?, ?)", [(spool.id, *one) for one in islands])
+        for number in spool.changed_boots:
+            boot = spool.boots[number]
+            self.sql.execute(
+                "INSERT OR REPLACE INTO boot VALUES (?, ?, ?, ?, ?, ?)",
+                (spool.id, number, boot.first_seq, boot.last_seq, boot.last_t_ms, boot.first_received_ms),
+            )
+
+    # What of a batch is new
+
+    def _only_new(
+        self, batch: Batch, spool: _Spool, records: list[tuple[int, Record | BadRecord]]
+    ) -> tuple[list[tuple[int, Record | BadRecord]], set[int]]:
+        """Without what is here; the second: places whose refused record gives way to a good one."""
+        self._flush()
+        here = {
+            row[0]: row[1:]
+            for row in self.sql.execute(
+                "SELECT seq, boot, t_ms, kind, a, b, c FROM record WHERE spool_id = ? AND seq BETWEEN ? AND ?",
+                (spool.id, records[0][0], records[-1][0]),
+            )
+        }
+        new: list[tuple[int, Record | BadRecord]] = []
+        replaced: set[int] = set()
+        for seq, record in records:
+            there = here.get(seq)
+            if there is None:
+                if seq in spool.seqs:
+                    self.tallies["duplicates"] += 1  # compacted; it cannot be compared any more
+                else:
+                    new.append((seq, record))
+            elif there[2] in (REFUSED_KIND, WAIVED_KIND):
+                if isinstance(record, BadRecord):
+                    self.tallies["duplicates"] += 1
+                else:
+                    new.append((seq, record))
+                    replaced.add(seq)
+            elif isinstance(record, BadRecord):
+                self._refuse(batch, seq, BAD_RECORD, record)
+            elif there == (batch.boot, record[0], record[1], *(*record[2:], *_PAD)[:3]):
+                self.tallies["duplicates"] += 1
+            else:
+                detail = f"another record has this number: boot {there[0]}, {there[2]} at t {there[1]}; the first stays"
+                text = msgspec.json.encode(record).decode()
+                self._refuse(batch, seq, CONFLICT, BadRecord(detail, f"boot {batch.boot} {text}"))
+        return new, replaced
+
+    def _without_bad(
+        self, batch: Batch, records: list[tuple[int, Record | BadRecord]]
+    ) -> list[tuple[int, Record | BadRecord]]:
+        """Quarantines refused records and clocks that cannot be right; their places stay, as BadRecords."""
+        checked: list[tuple[int, Record | BadRecord]] = []
+        for seq, record in records:
+            one = record
+            if isinstance(one, BadRecord):
+                self._refuse(batch, seq, BAD_RECORD, one)
+            elif one[1] == CLOCK:
+                detail = implausible_clock(one[2], self.now_ms)
+                if detail is not None:
+                    one = BadRecord(detail, msgspec.json.encode(one).decode())
+                    self._refuse(batch, seq, BAD_CLOCK, one)
+            checked.append((seq, one))
+        return checked
+
+    def _refuse(self, batch: Batch, seq: int, reason: str, record: BadRecord) -> None:
+        self._quarantine.keep_record(
+            self.sql,
+            (batch.node, batch.spool, seq),
+            (reason, record.detail, record.text),
+            self.tallies,
+            self.now_ms,
+        )
+
+    # Dates
+
+    def _learn_time(
+        self, spool: _Spool, number: int, boot: _Boot, records: Sequence[tuple[int, Record | BadRecord]]
+    ) -> None:
+        """Takes the clock records of these; dates anew what they govern of the records that are here."""
+        for seq, record in records:
+            if isinstance(record, BadRecord) or record[1] != CLOCK:
+                continue
+            before = boot.clock.copy()
+            span = boot.clock.add(record[0], seq, record[2])
+            self.sql.execute(
+                "INSERT OR REPLACE INTO clock VALUES (?, ?, ?, ?, ?)",
+                (spool.id, number, record[0], seq, record[2]),
+            )
+            if span is not None and span[0] <= boot.last_t_ms:
+                self._date_anew(spool, number, boot, before, span)
+
+    def _date_anew(
+        self, spool: _Spool, number: int, boot: _Boot, before: BootClock, span: tuple[int, int]
+    ) -> None:
+        self._flush()
+        after = boot.clock
+        start, stop = max(span[0], BEGINNING), span[1]
+        rows = self.sql.execute(
+            "SELECT seq, t_ms, kind, a, b, c FROM record WHERE spool_id = ? AND seq BETWEEN ? AND ?"
+            " AND boot = ? AND kind NOT IN ('?', '-') AND t_ms >= ? AND t_ms < ?",
+            (spool.id, boot.first_seq, boot.last_seq, number, start, stop),
+        ).fetchall()
+        self.sql.executemany(
+            "UPDATE record SET utc_ms = ? WHERE spool_id = ? AND seq = ?",
+            [(after.utc_ms(row[1]), spool.id, row[0]) for row in rows],
+        )
+        for clock in (before, after):
+            for _, t_ms, kind, a, b, c in rows:
+                self._mark(spool, number, clock, (t_ms, kind, a, b, c))
+        # alive records behind the span that reach back into it: their beginning has moved
+        reaching = self.sql.execute(
+            "SELECT t_ms, a FROM record WHERE spool_id = ? AND boot = ? AND kind = 'A'"
+            " AND t_ms >= ? AND t_ms < ? AND a < ?",
+            (spool.id, number, stop, stop + MAX_ALIVE_MS, stop),
+        ).fetchall()
+        for clock in (before, after):
+            for t_ms, since_ms in reaching:
+                self._mark(spool, number, clock, (t_ms, ALIVE, since_ms))
+
+    # New rows
+
+    def _append(
+        self,
+        spool: _Spool,
+        number: int,
+        boot: _Boot,
+        records: Sequence[tuple[int, Record | BadRecord]],
+        replaced: set[int],
+    ) -> None:
+        """Rows for these records, dated, and the quarters marked that they touch."""
+        rows, dirty, clock = self._rows, self._dirty, boot.clock
+        spool_id, node_id = spool.id, spool.node_id
+        latest_t_ms, latest_offset = clock.last_t_ms, clock.last_offset
+        last_t_ms = boot.last_t_ms
+        special: list[Record] = []
+        if replaced:
+            self._flush()
+            rows = []
+        for seq, record in records:
+            if record.__class__ is BadRecord:
+                rows.append((spool_id, seq, number, 0, REFUSED_KIND, None, None, None, None))
+                continue
+            t_ms, kind = record[0], record[1]  # type: ignore[index]
+            utc_ms = t_ms + latest_offset if t_ms >= latest_t_ms else clock.utc_ms(t_ms)
+            if kind == PASSAGE:
+                rows.append((spool_id, seq, number, *record, utc_ms))  # type: ignore[misc]
+                if utc_ms is not None:
+                    dirty.add((node_id, utc_ms - utc_ms % QUARTER_MS))
+            else:
+                rows.append((spool_id, seq, number, *(*record, *_PAD)[:5], utc_ms))  # type: ignore[misc]
+                special.append(record)  # type: ignore[arg-type]
+            last_t_ms = max(last_t_ms, t_ms)
+        boot.last_t_ms = last_t_ms
+        if replaced:
+            self.sql.executemany(_REPLACE, rows)
+        for record in special:
+            if record[1] == LOST:
+                self._lost[spool_id] += record[2]
+            self._mark(spool, number, clock, record)
+        self.tallies["records"] += len(records)
+
+    def _flush(self) -> None:
+        if self._rows:
+            self.sql.executemany(_INSERT, self._rows)
+            self._rows.clear()
+
+    # Which quarters a record touches
+
+    def _mark(self, spool: _Spool, number: int, clock: BootClock, record: Record) -> None:
+        """Marks the quarters that this record touches, as this clock dates it."""
+        utc_ms = clock.utc_ms(record[0])
+        if utc_ms is None:
+            return
+        kind = record[1]
+        if kind in (PASSAGE, SUPPRESSED, LOST):
+            self._mark_span(spool, utc_ms, utc_ms)
+        elif kind == PRESS:
+            # presses suppressed in the quarter of an hour after it ask this one for its question
+            self._mark_span(spool, utc_ms, utc_ms + QUARTER_MS)
+        elif kind == ALIVE:
+            self._mark_alive(spool, clock, record)
+        elif kind == FAULT:
+            self._mark_span(spool, utc_ms, utc_ms)
+            self._mark_blinded(spool, number, clock, record)
+
+    def _mark_alive(self, spool: _Spool, clock: BootClock, record: Record) -> None:
+        span = alive_span(clock.utc_ms, record[0], record[2])
+        if span is not None:
+            self._mark_span(spool, *span)
+
+    def _mark_blinded(self, spool: _Spool, number: int, clock: BootClock, fault: Record) -> None:
+        """The alive records between this fault record and the same beam's next one: the beam was blind, or not."""
+        self._flush()
+        t_ms, _, barrier, beam = fault[:4]
+        (until,) = self.sql.execute(
+            "SELECT min(t_ms) FROM record WHERE spool_id = ? AND boot = ? AND kind = 'F' AND a = ? AND b = ?"
+            " AND t_ms > ?",
+            (spool.id, number, barrier, beam, t_ms),
+        ).fetchone()
+        blinded = self.sql.execute(
+            "SELECT t_ms, a FROM record WHERE spool_id = ? AND boot = ? AND kind = 'A' AND t_ms >= ? AND t_ms < ?"
+            " AND a <= ?",
+            (
+                spool.id,
+                number,
+                t_ms,
+                END if until is None else until + MAX_ALIVE_MS,
+                END if until is None else until,
+            ),
+        )
+        for alive_t_ms, since_ms in blinded.fetchall():
+            self._mark_alive(spool, clock, (alive_t_ms, ALIVE, since_ms))
+
+    def _mark_span(self, spool: _Spool, start_ms: int, stop_ms: int) -> None:
+        for quarter_ms in range(start_ms - start_ms % QUARTER_MS, stop_ms + 1, QUARTER_MS):
+            self._dirty.add((spool.node_id, quarter_ms))
+
+
+def load_clock(sql: sqlite3.Connection, spool_id: int, boot: int) -> BootClock:
+    """The clock of a boot as the ledger has it."""
+    clock = BootClock()
+    points: Iterable[tuple[int, int, int]] = sql.execute(
+        "SELECT t_ms, seq, utc_ms FROM clock WHERE spool_id = ? AND boot = ? ORDER BY t_ms, seq",
+        (spool_id, boot),
+    )
+    for point in points:
+        clock.add(*point)
+    return clock
+
+
+def alive_span(utc_ms: Callable[[int], int | None], t_ms: int, since_ms: int) -> tuple[int, int] | None:
+    """[from, to) in UTC of the time that an alive record vouches for; None where it is undated or empty.
+
+    Both ends are dated by themselves, so that two in a row leave no gap where the clock was corrected between them;
+    where it was stepped far, the span is still no longer than what really passed.
+    """
+    since_ms = max(since_ms, t_ms - MAX_ALIVE_MS)
+    start, stop = utc_ms(since_ms), utc_ms(t_ms)
+    if start is None or stop is None:
+        return None
+    start = max(start, stop - (t_ms - since_ms) - MAX_CORRECTION_MS)
+    return (start, stop) if start < stop else None
