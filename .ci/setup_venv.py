@@ -27,7 +27,7 @@ LOG = BUILD / "setup.log"
 OLDEST_PYTHON = (3, 11)
 OLDEST_PIP = (22, 3)  # the first with --python, which installs into a venv that has no pip of its own
 STILL_WAITING_S = 15
-COMPILED_ENGINE = "gateway/footfall_gateway/_beam.*.so"
+COMPILED_ENGINE = "gateway/footfall_gateway/_*.so"
 SOURCES = (  # what the installation is made of; all other files are used where they are
     "pyproject.toml",
     "setup.py",
@@ -95,10 +95,15 @@ def footfall_is_importable() -> bool:
 
 
 def pip_install(*what: str) -> None:
-    options = ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+    # -v: what the C compiler says belongs into the log even when the installation succeeds without it
+    options = ["-v", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
     environment = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
     environment["PIP_USER"] = "0"  # a user's setting for other work
-    run([*find_pip(), "install", *options, *what], "pip could not install what is needed (is the network there?)", environment)
+    run(
+        [*find_pip(), "install", *options, *what],
+        "pip could not install what is needed (is the network there?)",
+        environment,
+    )
 
 
 def find_pip() -> list[str]:
@@ -123,19 +128,27 @@ def find_pip() -> list[str]:
 
 def tell_engine() -> None:
     """One line if the counting core could not be compiled: everything works, only slower."""
-    if not Path("setup.py").exists() or any(Path().glob(COMPILED_ENGINE)):
+    if (
+        output_of(VENV_PYTHON, "-I", "-c", "import footfall_gateway._beam, footfall_gateway._columns")
+        is not None
+    ):
         return
-    compiler = os.environ.get("CC", "cc").split()[0]
-    if shutil.which(compiler) is None and shutil.which("gcc") is None:
+    if compiler() is None:
         reason = "there is no C compiler"
     else:
         reason = f"the C compiler failed, perhaps for want of python3-dev; {LOG} has its words"
     say(f"Counting uses the pure-Python engine ({reason}): same results, only large recounts take longer")
 
 
+def compiler() -> str | None:
+    """The C compiler that an extension would be built with."""
+    chosen = os.environ.get("CC", "").split()[:1]
+    return next((path for name in [*chosen, "cc", "gcc"] if (path := shutil.which(name))), None)
+
+
 def fingerprint() -> str:
     """Of everything that the installation is made of: a change means installing again."""
-    digest = hashlib.sha256(repr(venv_version()).encode())
+    digest = hashlib.sha256(repr((venv_version(), compiler())).encode())
     for pattern in SOURCES:
         for path in sorted(Path().glob(pattern)):
             digest.update(f"{path}\0".encode() + path.read_bytes())
