@@ -70,20 +70,21 @@ class TimeKeeper:
     async def keep(self, is_connected):
         """Ask, until answered, and again every hour; for ever."""
         while True:
-            if is_connected():
+            asking = is_connected()
+            if asking:
                 self._asked_at = self._uptime.now()
                 await self._publish('{"v":1,"ask":"time","t":%d}' % self._asked_at)
-                pause_s = RETRY_S
-            else:
-                pause_s = ASK_AGAIN_S
-            self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), pause_s)
-                if self._asked_at is None:  # it was the answer that woke us
-                    self._wake.clear()
-                    await asyncio.wait_for(self._wake.wait(), ASK_AGAIN_S)
-            except asyncio.TimeoutError:
-                pass
+            await self._woken(RETRY_S if asking else ASK_AGAIN_S)
+            if self.known and self._asked_at is None:
+                await self._woken(ASK_AGAIN_S)
+
+    async def _woken(self, within_s):
+        """Wait for a connection or an answer, but not for ever."""
+        try:
+            await asyncio.wait_for(self._wake.wait(), within_s)
+        except asyncio.TimeoutError:
+            pass
+        self._wake.clear()
 
     def answered(self, values):
         """An answer of the gateway, a dict with t (ours, given back) and utc. Anything odd is reported and dropped."""
