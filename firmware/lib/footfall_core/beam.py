@@ -31,6 +31,7 @@ BLOCKED_AFTER_MS = (
 )
 
 MAX_ELAPSED_MS = 0x1FFFFFFF  # the longest step (6 days); longer silences are fed in pieces
+MAX_T_MS = 0x3FFFFFFFFFF  # a recorded time beyond the year 2109 is none
 _TICKS_MASK = 0x3FFFFFFF  # MicroPython's ticks_ms wraps at 2**30
 _NEVER = 0x3FFFFFFF
 _REBASE_MS = 0x0FFFFFFF  # beyond this the inner clock is set back, so that it stays below 2**30
@@ -48,28 +49,27 @@ _OUT_AGAIN = 8
 _TOGETHER = 9  # both broken at once: the order of clearing will tell
 _UNKNOWN = 10  # after a start in the middle or a fault: wait until both are clear
 
-# What a change of state completes; in the upper half of a table entry.
-_DONE_IN = 16
-_DONE_OUT = 32
-_FOLLOWED_IN = 48
-_FOLLOWED_OUT = 64
+# What a change of state completes.
+_DONE_IN = 0x10
+_DONE_OUT = 0x20
+_FOLLOWED_IN = 0x30
+_FOLLOWED_OUT = 0x40
 
-# Next place, by place * 4 + new state (0 none, 1 outer, 2 inner, 3 both blocked).
-_NEXT = bytes(
-    (
-        0, 1, 5, 9,  # clear
-        0, 1, 3, 2,  # in, first: turns back | - | thin, both for an instant | both
-        0 + 16, 1, 3, 2,  # in, both: both clear at once, the entry decides | steps back | goes on | -
-        0 + 16, 1 + 48, 3, 4,  # in, last: through | through, and the next one is at outer | - | again
-        0 + 16, 1 + 48, 3, 4,  # in, again: through | through and followed, or back | a trailing bag | -
-        0, 7, 5, 6,  # out, first
-        0 + 32, 7, 5, 6,  # out, both
-        0 + 32, 7, 5 + 64, 8,  # out, last
-        0 + 32, 7, 5 + 64, 8,  # out, again
-        0, 7, 3, 9,  # together: no order at all | outer is last: out | inner is last: in | -
-        0, 10, 10, 10,  # unknown
-    )
-)  # fmt: skip
+# What becomes of a crossing, by place * 4 + new state (0 none, 1 outer, 2 inner, 3 both blocked): the lower hex digit
+# is the next place, the upper one what is completed.
+_NEXT = (
+    b"\x00\x01\x05\x09"  # clear
+    b"\x00\x01\x03\x02"  # in, first: turns back | - | thin, both for an instant | both
+    b"\x10\x01\x03\x02"  # in, both: both clear at once, the entry decides | steps back | goes on | -
+    b"\x10\x31\x03\x04"  # in, last: through | through, and the next one is at outer | - | again
+    b"\x10\x31\x03\x04"  # in, again: through | through and followed, or back | a trailing bag | -
+    b"\x00\x07\x05\x06"  # out, first
+    b"\x20\x07\x05\x06"  # out, both
+    b"\x20\x07\x45\x08"  # out, last
+    b"\x20\x07\x45\x08"  # out, again
+    b"\x00\x07\x03\x09"  # together: no order at all | outer is last: out | inner is last: in | -
+    b"\x00\x0a\x0a\x0a"  # unknown
+)
 
 
 def ticks_elapsed(t, t0):
@@ -173,7 +173,7 @@ class Barrier:
         self._place = entry & 15
         events = 0
         if entry >= 16:
-            events = self._complete(entry & 112, now, t)
+            events = self._complete(entry & 0xF0, now, t)
         elif self.beams == 1 and place == _IN_FIRST and self._outer_block_ms >= self.min_block_ms:
             events = self._report(PASSED, now, t)
         if cleared & self.faulted:
@@ -255,28 +255,26 @@ class Barrier:
 
 
 class Replay:
-    """Recorded edges of many sensors, column by column, through one barrier: `footfall recount` and the benchmark.
+    """Recorded edges of many sensors, column by column, through a barrier: `footfall recount` and the benchmark.
 
-    After each run: `found` says how many events were written, `sensor` and `last_ms` where it stands.
+    After each call: `found` says how many events were written, `sensor` and `last_ms` where it stands.
     """
 
-    def __init__(self, barrier):
-        self.barrier = barrier
+    def __init__(self):
         self.started = False
         self.sensor = 0
         self.last_ms = 0
         self.found = 0
 
-    def run(self, sensors, t_ms, states, row, end, out_sensors, out_t_ms, out_events):
+    def run(self, barrier, sensors, t_ms, states, row, end, out_sensors, out_t_ms, out_events, room):
         """Feed rows `row` to `end` (exclusive); the next call goes on where this one stopped, also in other columns.
 
         Columns: sensor number, UTC ms, state 0 to 3; sorted by sensor, then time. Each event is written as
-        (sensor, UTC ms at which it happened, event bits); the three output columns are equally long, 16 at least.
+        (sensor, UTC ms at which it happened, its bit) to the three output columns, which have `room` rows, 16 at least.
         Returns the next row to feed: `end`, or less when the output is full. A row that is out of order or has an
-        impossible state gives -1 - row, and nothing after it is fed.
+        impossible state or time gives -1 - row, and nothing after it is fed.
         """
-        barrier = self.barrier
-        room = len(out_t_ms) - 8  # a row writes six events at most: the end of one sensor, and one step
+        room -= 8  # a row writes six events at most: the end of one sensor or a long silence, and one step
         found = 0
         sensor = self.sensor
         last_ms = self.last_ms
@@ -287,13 +285,13 @@ class Replay:
             if state > 3:
                 row = -1 - row
                 break
-            if not started or sensors[row] != sensor:
+            if sensors[row] != sensor or not started:
+                if t < 0 or t > MAX_T_MS or (started and sensors[row] < sensor):
+                    row = -1 - row
+                    break
                 if started:
-                    if sensors[row] < sensor:
-                        row = -1 - row
-                        break
                     found = self._lapse(
-                        barrier.glitch_ms, found, sensor, last_ms, out_sensors, out_t_ms, out_events
+                        barrier, barrier.glitch_ms, found, sensor, last_ms, out_sensors, out_t_ms, out_events
                     )
                 started = True
                 sensor = sensors[row]
@@ -305,12 +303,18 @@ class Replay:
             if elapsed_ms < 0:
                 row = -1 - row
                 break
-            if elapsed_ms > MAX_ELAPSED_MS:  # all that time can bring about happens in the first piece
-                found = self._lapse(MAX_ELAPSED_MS, found, sensor, last_ms, out_sensors, out_t_ms, out_events)
+            if elapsed_ms > MAX_ELAPSED_MS:
+                if t > MAX_T_MS:
+                    row = -1 - row
+                    break
+                # All that so long a time can bring about happens in its first piece
+                found = self._lapse(
+                    barrier, MAX_ELAPSED_MS, found, sensor, last_ms, out_sensors, out_t_ms, out_events
+                )
                 elapsed_ms = MAX_ELAPSED_MS
             events = barrier.step(elapsed_ms, state)
             if events:
-                found = self._write(events, found, sensor, t, out_sensors, out_t_ms, out_events)
+                found = self._write(barrier, events, found, sensor, t, out_sensors, out_t_ms, out_events)
             last_ms = t
             row += 1
         self.sensor = sensor
@@ -319,37 +323,97 @@ class Replay:
         self.found = found
         return row
 
-    def finish(self, out_sensors, out_t_ms, out_events):
+    def finish(self, barrier, out_sensors, out_t_ms, out_events):
         """The recording ends here: its last state counts as having held. Writes and counts events as `run` does."""
         self.found = 0
         if self.started:
             self.found = self._lapse(
-                self.barrier.glitch_ms, 0, self.sensor, self.last_ms, out_sensors, out_t_ms, out_events
+                barrier, barrier.glitch_ms, 0, self.sensor, self.last_ms, out_sensors, out_t_ms, out_events
             )
             self.started = False
 
-    def _lapse(self, elapsed_ms, found, sensor, last_ms, out_sensors, out_t_ms, out_events):
-        events = self.barrier.step(elapsed_ms, self.barrier.raw)
+    def _lapse(self, barrier, elapsed_ms, found, sensor, last_ms, out_sensors, out_t_ms, out_events):
+        events = barrier.step(elapsed_ms, barrier.raw)
         if events:
-            return self._write(events, found, sensor, last_ms + elapsed_ms, out_sensors, out_t_ms, out_events)
+            t = last_ms + elapsed_ms
+            return self._write(barrier, events, found, sensor, t, out_sensors, out_t_ms, out_events)
         return found
 
-    def _write(self, events, found, sensor, t, out_sensors, out_t_ms, out_events):
+    def _write(self, barrier, events, found, sensor, t, out_sensors, out_t_ms, out_events):
         if events & ANY_PASSAGE:
             out_sensors[found] = sensor
-            out_t_ms[found] = t - self.barrier.passage_ago_ms
+            out_t_ms[found] = t - barrier.passage_ago_ms
             out_events[found] = events & ANY_PASSAGE
             found += 1
         outer = events & (FAULT_OUTER_BEGINS | FAULT_OUTER_ENDS)
+        inner = events & (FAULT_INNER_BEGINS | FAULT_INNER_ENDS)
+        if inner and barrier.inner_fault_ago_ms > barrier.outer_fault_ago_ms:  # the earlier one first
+            out_sensors[found] = sensor
+            out_t_ms[found] = t - barrier.inner_fault_ago_ms
+            out_events[found] = inner
+            found += 1
+            inner = 0
         if outer:
             out_sensors[found] = sensor
-            out_t_ms[found] = t - self.barrier.outer_fault_ago_ms
+            out_t_ms[found] = t - barrier.outer_fault_ago_ms
             out_events[found] = outer
             found += 1
-        inner = events & (FAULT_INNER_BEGINS | FAULT_INNER_ENDS)
         if inner:
             out_sensors[found] = sensor
-            out_t_ms[found] = t - self.barrier.inner_fault_ago_ms
+            out_t_ms[found] = t - barrier.inner_fault_ago_ms
             out_events[found] = inner
             found += 1
         return found
+
+
+class Tally:
+    """What Replay found, summed by sensor and time: how many went in, went out, passed a single beam, were faults.
+
+    width_ms: how long a bucket is. A bucket begins at a multiple of it and is written as (sensor, UTC ms at which it
+    begins, and four counts side by side), once something later has come up; `close` writes the last one.
+    """
+
+    def __init__(self, width_ms):
+        self.width_ms = width_ms
+        self.sensor = 0
+        self.start_ms = 0
+        self.went_in = 0
+        self.went_out = 0
+        self.passed = 0
+        self.faults = 0
+
+    def add(self, sensors, t_ms, events, end, out_sensors, out_start_ms, out_counts):
+        """Count the first `end` events of these columns; returns how many buckets were written, `end` at most."""
+        written = 0
+        for i in range(end):
+            t = t_ms[i]
+            if sensors[i] != self.sensor or t < self.start_ms or t >= self.start_ms + self.width_ms:
+                written = self.close(written, out_sensors, out_start_ms, out_counts)
+                self.sensor = sensors[i]
+                self.start_ms = t - t % self.width_ms
+            event = events[i]
+            if event == PASSED_IN:
+                self.went_in += 1
+            elif event == PASSED_OUT:
+                self.went_out += 1
+            elif event == PASSED:
+                self.passed += 1
+            elif event & (FAULT_OUTER_BEGINS | FAULT_INNER_BEGINS):
+                self.faults += 1
+        return written
+
+    def close(self, written, out_sensors, out_start_ms, out_counts):
+        """Write the bucket under way, if it has anything, behind `written` others; returns how many there are now."""
+        if self.went_in + self.went_out + self.passed + self.faults > 0:
+            out_sensors[written] = self.sensor
+            out_start_ms[written] = self.start_ms
+            out_counts[4 * written] = self.went_in
+            out_counts[4 * written + 1] = self.went_out
+            out_counts[4 * written + 2] = self.passed
+            out_counts[4 * written + 3] = self.faults
+            written += 1
+        self.went_in = 0
+        self.went_out = 0
+        self.passed = 0
+        self.faults = 0
+        return written

@@ -1,0 +1,35 @@
+from typing import Any
+
+from footfall_gateway._beam import Barrier, Replay, Tally
+
+Column = Any  # a contiguous buffer of int, long long or unsigned char
+
+def run(
+    replay: Replay,
+    barrier: Barrier,
+    sensors: Column,
+    t_ms: Column,
+    states: Column,
+    row: int,
+    end: int,
+    out_sensors: Column,
+    out_t_ms: Column,
+    out_events: Column,
+    room: int,
+) -> int: ...
+def finish(
+    replay: Replay, barrier: Barrier, out_sensors: Column, out_t_ms: Column, out_events: Column
+) -> None: ...
+def add(
+    tally: Tally,
+    sensors: Column,
+    t_ms: Column,
+    events: Column,
+    end: int,
+    out_sensors: Column,
+    out_start_ms: Column,
+    out_counts: Column,
+) -> int: ...
+def close(
+    tally: Tally, written: int, out_sensors: Column, out_start_ms: Column, out_counts: Column
+) -> int: ...

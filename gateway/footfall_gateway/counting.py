@@ -1,0 +1,379 @@
+"""Recorded edges to passages, and passages to buckets: by columns, without the GIL, on several threads.
+
+`count_passages` and `count_buckets` take whole columns; `recount` streams files through a BucketCounter. The rules of
+counting are in footfall_core.beam: here columns are cut up, fed to the engine, and put together again.
+
+Columns are sorted by sensor, then time; see `trace_columns` for what may be a column.
+"""
+
+import threading
+from abc import abstractmethod
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
+
+from footfall_core import beam
+from footfall_gateway.engine import Engine, engine
+from footfall_gateway.trace_columns import Columns, TraceError, as_columns, why_refused
+
+__all__ = [
+    "HOUR_MS",
+    "QUARTER_MS",
+    "BarrierSettings",
+    "Bucket",
+    "BucketCounter",
+    "Buckets",
+    "Passages",
+    "TraceError",
+    "count_buckets",
+    "count_passages",
+]
+
+QUARTER_MS = 900_000
+HOUR_MS = 3_600_000
+MAX_THREADS = 64
+
+_EVENTS_AT_ONCE = 16_384  # 213 kB: stays in the cache between the engine and whoever takes the events
+_PARTS_PER_THREAD = 4  # sensors differ in traffic; smaller parts even that out
+_MIN_PART_ROWS = 65_536  # for less, a thread costs more than it saves
+
+_Ints: TypeAlias = "array[int]"
+Progress = Callable[[int], None]  # gets how many rows are done
+
+SETTING_LIMITS = {
+    "beams": (1, 2),
+    "glitch_ms": (0, 1_000),
+    "min_block_ms": (0, 10_000),
+    "blocked_after_ms": (1_000, 86_400_000),  # a day; a barrier's own clock remembers 37 hours
+}
+
+
+@dataclass(frozen=True)
+class BarrierSettings:
+    """How edges are judged; see footfall_core.beam. ValueError for a number that makes no sense."""
+
+    beams: int = 2
+    glitch_ms: int = beam.GLITCH_MS
+    min_block_ms: int = beam.MIN_BLOCK_MS
+    blocked_after_ms: int = beam.BLOCKED_AFTER_MS
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in SETTING_LIMITS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"{name} is {value}, expected {least} to {most}")
+
+
+class Bucket(NamedTuple):
+    """What one sensor saw from start_ms (UTC) on, for the width of its Buckets."""
+
+    sensor: int
+    start_ms: int
+    went_in: int
+    went_out: int
+    passed: int  # a single beam, which knows no direction
+    faults: int  # beam faults that began
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Counts in the order of sensor and time. Where nothing happened there is no bucket."""
+
+    width_ms: int
+    sensor: _Ints = field(default_factory=lambda: array("i"))
+    start_ms: _Ints = field(default_factory=lambda: array("q"))
+    counts: _Ints = field(default_factory=lambda: array("i"))  # four a bucket, as in Bucket
+
+    def __len__(self) -> int:
+        return len(self.sensor)
+
+    def __iter__(self) -> Iterator[Bucket]:
+        by_kind = (self.counts[kind::4] for kind in range(4))
+        return map(Bucket, self.sensor, self.start_ms, *by_kind)
+
+    def extend(self, other: Self) -> None:
+        self.sensor.extend(other.sensor)
+        self.start_ms.extend(other.start_ms)
+        self.counts.extend(other.counts)
+
+
+@dataclass(frozen=True)
+class Passages:
+    """Passages and beam faults in the order of sensor and time. event: one of the bits in footfall_core.beam."""
+
+    sensor: _Ints = field(default_factory=lambda: array("i"))
+    t_ms: _Ints = field(default_factory=lambda: array("q"))
+    event: _Ints = field(default_factory=lambda: array("B"))
+
+    def __len__(self) -> int:
+        return len(self.sensor)
+
+    def extend(self, other: Self) -> None:
+        self.sensor.extend(other.sensor)
+        self.t_ms.extend(other.t_ms)
+        self.event.extend(other.event)
+
+    def buckets(self, width_ms: int = HOUR_MS, using: Engine | None = None) -> Buckets:
+        """The same, counted by sensor and time."""
+        summed = _Summed(using or engine(), width_ms)
+        for start in range(0, len(self), _EVENTS_AT_ONCE):
+            cut = slice(start, start + _EVENTS_AT_ONCE)
+            events = self.event[cut]
+            summed.take(self.sensor[cut], self.t_ms[cut], events, len(events))
+        return summed.result()
+
+
+def count_passages(
+    sensors: Any,
+    t_ms: Any,
+    states: Any,
+    *,
+    settings: BarrierSettings | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+    using: Engine | None = None,
+) -> Passages:
+    """The passages and faults in these columns, the same whatever the number of threads.
+
+    Raises TraceError for a row that is out of order or impossible, ValueError for what are no columns.
+    """
+    counter = _EdgeCounter(_Kept, settings, threads, using or engine())
+    counter.feed(sensors, t_ms, states, progress)
+    passages = Passages()
+    for part in counter.finish():
+        passages.extend(part)
+    return passages
+
+
+def count_buckets(
+    sensors: Any,
+    t_ms: Any,
+    states: Any,
+    *,
+    width_ms: int = HOUR_MS,
+    settings: BarrierSettings | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+    using: Engine | None = None,
+) -> Buckets:
+    """As `count_passages(...).buckets(width_ms)`, without ever holding all passages."""
+    counter = BucketCounter(width_ms, settings=settings, threads=threads, using=using)
+    counter.feed(sensors, t_ms, states, progress)
+    return counter.finish()
+
+
+class BucketCounter:
+    """Counts columns that come in pieces, as a recording does that is larger than memory; then `finish` once."""
+
+    def __init__(
+        self,
+        width_ms: int = HOUR_MS,
+        *,
+        settings: BarrierSettings | None = None,
+        threads: int = 1,
+        using: Engine | None = None,
+    ) -> None:
+        if not 1_000 <= width_ms <= 86_400_000:
+            raise ValueError(f"width_ms is {width_ms}, expected 1000 (a second) to 86400000 (a day)")
+        self._width_ms = width_ms
+        chosen = using or engine()
+        self._counter = _EdgeCounter(lambda: _Summed(chosen, width_ms), settings, threads, chosen)
+
+    @property
+    def rows(self) -> int:
+        """How many rows were fed."""
+        return self._counter.rows
+
+    def feed(self, sensors: Any, t_ms: Any, states: Any, progress: Progress | None = None) -> None:
+        """The next rows, in the order of the whole. Raises TraceError and ValueError; then this counter is done for."""
+        self._counter.feed(sensors, t_ms, states, progress)
+
+    def finish(self) -> Buckets:
+        """All that was fed; the last state of each sensor counts as having held."""
+        buckets = Buckets(self._width_ms)
+        for part in self._counter.finish():
+            buckets.extend(part)
+        return buckets
+
+
+_Result_co = TypeVar("_Result_co", covariant=True)
+
+
+class _Taker(Protocol[_Result_co]):
+    """Takes the events of a stretch of rows from the engine's output columns, which are used again afterwards."""
+
+    @abstractmethod
+    def take(self, sensors: _Ints, t_ms: _Ints, events: _Ints, found: int) -> None: ...
+
+    @abstractmethod
+    def result(self) -> _Result_co: ...
+
+
+class _Kept(_Taker[Passages]):
+    """Keeps every event."""
+
+    def __init__(self) -> None:
+        self._passages = Passages()
+
+    def take(self, sensors: _Ints, t_ms: _Ints, events: _Ints, found: int) -> None:
+        self._passages.sensor.extend(sensors[:found])
+        self._passages.t_ms.extend(t_ms[:found])
+        self._passages.event.extend(events[:found])
+
+    def result(self) -> Passages:
+        return self._passages
+
+
+class _Summed(_Taker[Buckets]):
+    """Counts events by sensor and time."""
+
+    def __init__(self, using: Engine, width_ms: int) -> None:
+        self._engine = using
+        self._tally = using.tally(width_ms)
+        self._buckets = Buckets(width_ms)
+        self._sensors = array("i", bytes(4 * _EVENTS_AT_ONCE))
+        self._starts_ms = array("q", bytes(8 * _EVENTS_AT_ONCE))
+        self._counts = array("i", bytes(16 * _EVENTS_AT_ONCE))
+
+    def take(self, sensors: _Ints, t_ms: _Ints, events: _Ints, found: int) -> None:
+        columns = self._sensors, self._starts_ms, self._counts
+        self._keep(self._engine.add(self._tally, sensors, t_ms, events, found, *columns))
+
+    def _keep(self, written: int) -> None:
+        self._buckets.sensor.extend(self._sensors[:written])
+        self._buckets.start_ms.extend(self._starts_ms[:written])
+        self._buckets.counts.extend(self._counts[: 4 * written])
+
+    def result(self) -> Buckets:
+        self._keep(self._engine.close(self._tally, 0, self._sensors, self._starts_ms, self._counts))
+        return self._buckets
+
+
+_Result = TypeVar("_Result")
+
+
+class _EdgeCounter(Generic[_Result]):
+    """Feeds columns, piece after piece, to one strand after the other, or to several at a time.
+
+    The last sensor of a piece may go on in the next one, so the last strand stays open for it.
+    """
+
+    def __init__(
+        self,
+        new_taker: Callable[[], _Taker[_Result]],
+        settings: BarrierSettings | None,
+        threads: int,
+        using: Engine,
+    ) -> None:
+        if not 1 <= threads <= MAX_THREADS:
+            raise ValueError(f"threads is {threads}, expected 1 to {MAX_THREADS}")
+        self.rows = 0
+        self._threads = threads
+        self._new_strand: Callable[[], _Strand[_Result]] = lambda: _Strand(
+            using, settings or BarrierSettings(), new_taker()
+        )
+        self._open = self._new_strand()
+        self._results: list[_Result] = []
+
+    def feed(self, sensors: Any, t_ms: Any, states: Any, progress: Progress | None) -> None:
+        columns = as_columns(sensors, t_ms, states, self.rows)
+        cuts = self._cuts(columns)
+        before = self._open.stands_at
+        strands = [self._open, *(self._new_strand() for _ in cuts[2:])]
+        stretches = list(zip(strands, cuts, cuts[1:], strict=False))
+        done = [0] * len(stretches)
+        stop = threading.Event()
+
+        def run(part: int) -> int | None:
+            strand, start, end = stretches[part]
+            for row in strand.run(columns, start, end):
+                if row < 0:
+                    return -1 - row
+                done[part] = row - start
+                if stop.is_set():
+                    break
+                if progress is not None:
+                    progress(self.rows + sum(done))
+            return None
+
+        refused = self._run_all(run, len(stretches), stop)
+        # A cut between sensors in the wrong order is seen by neither side
+        refused += [cut for cut in cuts[1:-1] if columns.sensors[cut] < columns.sensors[cut - 1]]
+        if refused:
+            raise why_refused(columns, min(refused), before, self.rows)
+        self._results += [strand.finish() for strand in strands[:-1]]
+        self._open = strands[-1]
+        self.rows += len(columns.sensors)
+
+    def _run_all(self, run: Callable[[int], int | None], parts: int, stop: threading.Event) -> list[int]:
+        if self._threads == 1 or parts == 1:
+            found = [run(part) for part in range(parts)]
+        else:
+            with ThreadPoolExecutor(self._threads, "count") as pool:
+                try:
+                    found = list(pool.map(run, range(parts)))
+                except BaseException:
+                    stop.set()  # so that Ctrl-C does not wait for 100 million rows
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        return [row for row in found if row is not None]
+
+    def _cuts(self, columns: Columns) -> list[int]:
+        """Where one strand ends and the next begins: only ever at a change of sensor."""
+        rows = len(columns.sensors)
+        parts = 1 if self._threads == 1 else min(self._threads * _PARTS_PER_THREAD, rows // _MIN_PART_ROWS)
+        cuts = [0]
+        for part in range(1, parts):
+            near = max(rows * part // parts, cuts[-1] + 1)
+            cut = bisect_right(columns.sensors, columns.sensors[near - 1], lo=near)
+            if cuts[-1] < cut < rows:
+                cuts.append(cut)
+        return [*cuts, rows]
+
+    def finish(self) -> list[_Result]:
+        """What the takers made of it, in the order of the rows."""
+        return [*self._results, self._open.finish()]
+
+
+class _Strand(Generic[_Result]):
+    """Some sensors, one after the other, through one barrier of the engine."""
+
+    def __init__(self, using: Engine, settings: BarrierSettings, taker: _Taker[_Result]) -> None:
+        self._taker = taker
+        self._engine = using
+        self._barrier = using.barrier(
+            settings.beams, settings.glitch_ms, settings.min_block_ms, settings.blocked_after_ms
+        )
+        self._replay = using.replay()
+        self._sensors = array("i", bytes(4 * _EVENTS_AT_ONCE))
+        self._t_ms = array("q", bytes(8 * _EVENTS_AT_ONCE))
+        self._events = array("B", bytes(_EVENTS_AT_ONCE))
+
+    @property
+    def stands_at(self) -> tuple[int, int] | None:
+        """Sensor and t_ms of the last row, if there was one."""
+        return (self._replay.sensor, self._replay.last_ms) if self._replay.started else None
+
+    def run(self, columns: Columns, row: int, end: int) -> Iterator[int]:
+        """Feeds these rows. Yields how far it is each time that the output is full, or -1 - row for a refused one."""
+        while row < end:
+            row = self._engine.run(
+                self._replay, self._barrier, *columns, row, end,
+                self._sensors, self._t_ms, self._events, _EVENTS_AT_ONCE,
+            )  # fmt: skip
+            self._take()
+            yield row
+            if row < 0:
+                return
+
+    def finish(self) -> _Result:
+        self._engine.finish(self._replay, self._barrier, self._sensors, self._t_ms, self._events)
+        self._take()
+        return self._taker.result()
+
+    def _take(self) -> None:
+        if self._replay.found:
+            self._taker.take(self._sensors, self._t_ms, self._events, self._replay.found)
