@@ -39,7 +39,7 @@ def _whole(value):
 class Spool:
     """The spool in `folder`. After `open`, records go in by `append` and out by `batch` and `acknowledged`."""
 
-    def __init__(self, folder="spool", max_bytes=MAX_BYTES, report=print):
+    def __init__(self, folder="spool", max_bytes=MAX_BYTES, segment_bytes=SEGMENT_BYTES, report=print):
         self.id = None  # 8 hex digits
         self.boot = 0
         self.next_seq = 1  # the number of the next record
@@ -49,6 +49,7 @@ class Spool:
         self.lifetime_in = 0
         self.lifetime_out = 0
         self._max_bytes = max_bytes
+        self._segment_bytes = segment_bytes
         self._report = report
         self._parent = folder
         self._folder = None
@@ -151,14 +152,14 @@ class Spool:
     def flush(self):
         """Write everything to flash. OSError where the flash does not take it; then it stays pending."""
         while self._pending:
-            if self._file is None or self._sizes[-1] >= SEGMENT_BYTES:
+            if self._file is None or self._sizes[-1] >= self._segment_bytes:
                 self._begin_segment()
             writer = self._writer
             out = bytearray()
             if not writer.count:
                 out.extend(writer.header())
             taken = 0
-            while taken < len(self._pending) and self._sizes[-1] + len(out) < SEGMENT_BYTES:
+            while taken < len(self._pending) and self._sizes[-1] + len(out) < self._segment_bytes:
                 out.extend(writer.frame(self._pending[taken]))
                 taken += 1
             try:

@@ -1,0 +1,360 @@
+"""The spool on the real MicroPython: no record lost once flushed, no number used twice, whatever is cut when."""
+
+import json
+
+import pytest
+
+PASSAGE = "(%d, 'P', 0, %d, 400)"
+
+READ_ALL = """
+import asyncio
+from node.spool import Spool
+def read_all(spool, start=1):
+    async def reading():
+        records = {}
+        seq = start
+        while True:
+            found = await spool.batch(seq, 77)
+            if not found:
+                return records
+            batch = json.loads(found[0])
+            assert batch["seq"] == seq and batch["spool"] == spool.id and len(found[0]) <= 2048
+            for i, values in enumerate(batch["r"]):
+                records[seq + i] = [batch["boot"]] + values
+            assert found[1] >= seq
+            seq = found[1] + 1
+    return asyncio.run(reading())
+"""
+
+
+SUMMARY = (
+    READ_ALL
+    + """
+def summary(spool, start=1):
+    # Numbers in order without a double; the L records; how many there were. All of them at once would fill the memory.
+    async def reading():
+        seq = start
+        count = 0
+        lost = []
+        while True:
+            found = await spool.batch(seq, 77)
+            if not found:
+                return [count, seq - 1, lost]
+            batch = json.loads(found[0])
+            count += len(batch["r"])
+            lost += [[seq, values] for values in batch["r"] if values[1] == "L"]
+            assert lost and lost[-1][0] == seq or found[1] == seq + len(batch["r"]) - 1
+            seq = found[1] + 1
+    return asyncio.run(reading())
+"""
+)
+
+
+def test_records_keep_their_numbers_across_boots_and_unflushed_ones_free_theirs(run_on_board):
+    write = (
+        READ_ALL
+        + """
+spool = Spool()
+spool.open()
+for i in range(60):
+    spool.append((1000 * i, "P", 0, 1 if i % 3 else -1, 400))
+spool.flush()
+for i in range(5):
+    spool.append((90000 + i, "P", 0, 1, 400))  # lost: never flushed
+show([spool.id, spool.boot, spool.flushed, spool.next_seq, len(read_all(spool))])
+"""
+    )
+    first = run_on_board(write)
+    assert first[1:] == [1, 60, 66, 60]
+    second = run_on_board(write)
+    assert second == [first[0], 2, 120, 126, 120]
+    lifetime = run_on_board(
+        "from node.spool import Spool\ns = Spool()\ns.open()\nshow([s.lifetime_in, s.lifetime_out])"
+    )
+    assert lifetime == [80, 40]
+
+
+def test_a_tail_torn_at_any_byte_costs_only_the_record_it_hits(run_on_board):
+    result = run_on_board(
+        READ_ALL
+        + """
+import os
+spool = Spool()
+spool.open()
+wanted = []
+for i in range(12):
+    wanted.append((1000 * i, "P", 0, 1, 400 + i))
+    spool.append(wanted[-1])
+    spool.flush()
+path = "spool/%s/000000000001.seg" % spool.id
+with open(path, "rb") as f:
+    whole = f.read()
+found = []
+for cut in range(len(whole)):
+    for name in os.listdir("spool/" + spool.id):
+        os.remove("spool/%s/%s" % (spool.id, name))
+    with open(path, "wb") as f:
+        f.write(whole[:cut])
+    torn = Spool(report=lambda text: None)
+    torn.open()
+    kept = torn.flushed
+    torn.append((5, "R", "power", "x", 0))
+    torn.flush()
+    again = Spool(report=lambda text: None)
+    again.open()
+    records = read_all(again)
+    assert sorted(records) == list(range(1, kept + 2)), (cut, records)
+    assert all(tuple(records[i + 1][1:]) == wanted[i] for i in range(kept)), cut
+    assert records[kept + 1][2] == "R"
+    found.append(kept)
+show(found)
+"""
+    )
+    assert result == sorted(result)
+    assert result[0] == 0
+    assert result[-1] == 11
+    assert len(set(result)) == 12
+
+
+# A power cut at every single write, flush, rename and delete, with the last write half done. The cut is a
+# BaseException that no code of the firmware catches.
+CUT_EVERYWHERE = (
+    READ_ALL
+    + """
+import builtins, os
+from node import flash, spool as spool_module
+
+class Cut(BaseException):
+    pass
+
+class Power:
+    left = None
+    def use(self):
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Cut()
+power = Power()
+
+class File:
+    def __init__(self, name, mode="r"):
+        if "w" in mode:
+            power.use()
+        self.file = builtins.open(name, mode)
+    def write(self, data):
+        try:
+            power.use()
+        except Cut:
+            self.file.write(data[:len(data) // 2])
+            self.file.close()
+            raise
+        self.file.write(data)
+    def flush(self):
+        power.use()
+        self.file.flush()
+    def read(self):
+        return self.file.read()
+    def close(self):
+        self.file.close()
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        self.file.close()
+
+class Os:
+    def __getattr__(self, name):
+        def call(*args):
+            if name in ("remove", "rename", "mkdir"):
+                power.use()
+            return getattr(os, name)(*args)
+        return call
+for module in (flash, spool_module):
+    module.open = File
+    module.os = Os()
+
+def wipe():
+    for folder in os.listdir("spool") if "spool" in os.listdir() else ():
+        for name in os.listdir("spool/" + folder):
+            os.remove("spool/%s/%s" % (folder, name))
+        os.rmdir("spool/" + folder)
+    for name in ("boot.json", "totals.json", "boot.json.new", "totals.json.new"):
+        if name in os.listdir():
+            os.remove(name)
+
+def life(sent, passages, acked):
+    # One boot: what may have been sent is remembered, as a gateway would.
+    spool = Spool(segment_bytes=60, report=lambda text: None)
+    boot = spool.open()
+    spool.acknowledged(acked)
+    assert spool.flushed >= max(sent, default=0), (spool.flushed, max(sent))
+    for i in range(passages):
+        spool.append((i * 1000, "P", 0, 1 if i % 2 else -1, boot))
+        if i % 3 == 2:
+            spool.flush()
+            for seq, values in read_all(spool, max(spool.oldest(), acked + 1)).items():
+                assert sent.get(seq, values) == values, (seq, sent[seq], values)
+                sent[seq] = values
+            if i % 9 == 8:
+                spool.save_totals()
+    return spool
+
+cuts = 0
+most = 0
+while True:
+    wipe()
+    sent = {}
+    power.left = None
+    life(sent, 9, 0)
+    power.left = cuts
+    try:
+        life(sent, 24, 6)
+        done = True
+    except Cut:
+        done = False
+    power.left = None
+    spool = life(sent, 3, 6)
+    assert sorted(sent) == list(range(1, max(sent) + 1)), sorted(sent)
+    ins = sum(1 for v in sent.values() if v[2] == "P" and v[4] == 1)
+    outs = sum(1 for v in sent.values() if v[2] == "P" and v[4] == -1)
+    flushed = read_all(spool, max(sent) + 1)
+    assert not flushed
+    assert spool.lifetime_in + spool.lifetime_out == ins + outs, (cuts, spool.lifetime_in, ins, spool.lifetime_out, outs)
+    if done:
+        break
+    cuts += 1
+show(cuts)
+"""
+)
+
+
+def test_a_power_cut_at_every_write_loses_nothing_flushed_and_reuses_no_number(run_on_board):
+    assert run_on_board(CUT_EVERYWHERE) > 40
+
+
+def test_acknowledged_segments_are_deleted_but_the_newest_keeps_the_number(run_on_board, flash):
+    depth = run_on_board(
+        READ_ALL
+        + """
+spool = Spool()
+spool.open()
+for i in range(1500):
+    spool.append((1000 * i, "P", 0, 1, 400))
+    if i % 20 == 19:
+        spool.flush()
+spool.acknowledged(1500)
+show(spool.depth())
+"""
+    )
+    assert depth == 0
+    segments = list(flash.glob("spool/*/*.seg"))
+    assert len(segments) == 1
+    state = run_on_board(
+        "from node.spool import Spool\ns = Spool()\ns.open()\nshow([s.next_seq, s.boot, s.lifetime_in])"
+    )
+    assert state == [1501, 2, 1500]
+
+
+def test_a_full_spool_drops_the_oldest_and_says_how_many(run_on_board, flash):
+    (count, last, lost), dropped, lifetime = run_on_board(
+        SUMMARY
+        + """
+spool = Spool(max_bytes=16 * 1024)
+spool.open()
+for i in range(4000):
+    spool.append((1000 * i, "P", 0, 1, 400))
+    if i % 25 == 24:
+        spool.flush()
+spool.acknowledged(100)
+show([summary(spool, 101), spool.lost, spool.lifetime_in])
+"""
+    )
+    ((seq, values),) = lost
+    assert seq == 101
+    assert values[:2] == [77, "L"]
+    gone = values[2]
+    assert gone > 1000
+    assert last == 4000
+    assert count == 1 + 4000 - 100 - gone
+    assert dropped == gone + 100
+    assert lifetime == 4000
+    assert sum(path.stat().st_size for path in flash.glob("spool/*/*.seg")) <= 16 * 1024
+
+
+def test_damage_in_the_middle_costs_the_rest_of_that_segment_and_is_reported(run_on_board, flash):
+    run_on_board(
+        SUMMARY
+        + """
+spool = Spool()
+spool.open()
+for i in range(1200):
+    spool.append((1000 * i, "P", 0, 1, 400))
+    if i % 20 == 19:
+        spool.flush()
+"""
+    )
+    first, second, *_ = sorted(flash.glob("spool/*/*.seg"))
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    first.write_bytes(data)
+    count, last, lost = run_on_board(SUMMARY + "spool = Spool()\nspool.open()\nshow(summary(spool))")
+    ((gap, values),) = lost
+    assert 100 < gap < int(second.stem)
+    assert gap + values[2] == int(second.stem)
+    assert last == 1200
+    assert count == 1 + 1200 - values[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("boot.json", "{"),
+        ("boot.json", '{"boot":"x"}'),
+        ("boot.json", "[]"),
+        ("totals.json", '{"spool":1}'),
+        ("totals.json", "\x00"),
+    ],
+)
+def test_a_spoilt_note_does_not_keep_the_node_from_counting(run_on_board, flash, name, content):
+    code = (
+        READ_ALL
+        + "s = Spool()\ns.open()\ns.append((5, 'P', 0, 1, 400))\ns.flush()\nshow([s.boot, s.flushed, s.lifetime_in])"
+    )
+    run_on_board(code)
+    (flash / name).write_text(content)
+    assert run_on_board(code) == [2, 2, 2]
+
+
+def test_many_more_records_than_memory_are_read_back_in_bounded_memory(run_on_board):
+    free = run_on_board(
+        READ_ALL
+        + """
+import gc
+spool = Spool()
+spool.open()
+for i in range(6000):
+    spool.append((1000 * i, "P", 0, 1, 400))
+    if i % 40 == 39:
+        spool.flush()
+async def drain():
+    seq = 1
+    least = 1 << 30
+    while seq <= 6000:
+        text, last = await spool.batch(seq, 0)
+        seq = last + 1
+        gc.collect()
+        least = min(least, gc.mem_free())
+    return least
+show(asyncio.run(drain()))
+"""
+    )
+    assert free > 60_000
+
+
+def test_a_spool_is_named_at_random(run_on_board, flash):
+    ids = set()
+    for _ in range(3):
+        ids.add(run_on_board("from node.spool import Spool\ns = Spool()\ns.open()\nshow(s.id)"))
+        for path in sorted(flash.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+    assert len(ids) == 3
+    assert all(len(name) == 8 and json.dumps(name) for name in ids)
