@@ -110,17 +110,21 @@ class Receiver:
             return receive(arrived.topic, arrived.payload, self._places)  # it says why the topic is refused
         if leaf == topic.RECORDS:
             taken = receive(arrived.topic, arrived.payload, self._places)
-            if isinstance(taken, Batch) and self._links.get(node) is not arrived.link:
-                log.info("node %s: first records over %s", node, arrived.link.name)
-                self._links[node] = arrived.link
+            if isinstance(taken, Batch):
+                self._heard(node, arrived.link)
             return taken
         if not self._places.knows(node):
             detail = f'no door or terminal in the settings names node "{node}"'
             return Refusal(UNKNOWN_NODE, detail, arrived.topic, arrived.payload)
-        self._links.setdefault(node, arrived.link)
+        self._heard(node, arrived.link)
         if leaf == topic.STATE:
             return self._read_state(node, arrived)
         return self._read_reply(node, arrived)
+
+    def _heard(self, node: str, link: Link) -> None:
+        if self._links.get(node) is not link:
+            log.info("node %s: heard over the %s", node, link.name)
+            self._links[node] = link
 
     def _read_state(self, node: str, arrived: Arrived) -> Refusal | None:
         if not arrived.payload:

@@ -20,6 +20,7 @@ The layouts, all through `/api/v2/write?org=&bucket=&precision=ns` with `Authori
 """
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -30,8 +31,10 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
+from footfall_gateway.database import LedgerError
 from footfall_gateway.outage import Backoff, Outage
 from footfall_gateway.settings import InfluxSettings, Secret
+from footfall_gateway.toml_reader import reason
 
 __all__ = ["AwayError", "InfluxSink", "InfluxWriter", "Line", "LinesRefusedError", "Waiting"]
 
@@ -72,9 +75,9 @@ class Line(Protocol):
 class Waiting(Protocol):
     """The outbox as the sink sees it; `footfall_gateway.outbox.Outbox` is one."""
 
-    def take(self, limit: int = ...) -> Sequence[Line]: ...
-    def done(self, ids: Sequence[int]) -> None: ...
-    def reject(self, id: int, reason: str, now_ms: int) -> None: ...  # noqa: A002
+    def take(self, limit: int, /) -> Sequence[Line]: ...
+    def done(self, ids: Sequence[int], /) -> None: ...
+    def reject(self, item_id: int, reason: str, now_ms: int, /) -> None: ...
 
 
 class AwayError(Exception):
@@ -211,6 +214,12 @@ class InfluxSink:
                     self._outage.fails(away.reason, logging.ERROR if away.setting else logging.WARNING)
                     self._stop.wait(min(RETRY_LIMIT_S, max(backoff.next_s(), away.wait_s or 0)))
                     continue
+                except LedgerError as error:
+                    if not error.temporary:
+                        raise
+                    self._outage.fails(str(error), logging.ERROR)
+                    self._stop.wait(backoff.next_s())
+                    continue
                 if delivered:
                     backoff.reset()
                     self._outage.works()
@@ -240,8 +249,8 @@ class InfluxSink:
         search = _Search(self._send, self._set_aside)
         search.halve(items, refused)
         if search.doubtful and not search.left:
-            reason = search.doubtful[0][1].reason
-            raise AwayError(f"refuses every line ({reason}); look at bucket, org and url", setting=True)
+            why = search.doubtful[0][1].reason
+            raise AwayError(f"refuses every line ({why}); look at bucket, org and url", setting=True)
         for item, why in search.doubtful:
             self._set_aside(item, why)
         return search.left + len(search.doubtful)
@@ -296,11 +305,15 @@ def _retry_after_s(error: ApiException) -> float | None:
 
 
 def _connection_failure(error: urllib3.exceptions.HTTPError, settings: InfluxSettings) -> str:
+    if isinstance(error, urllib3.exceptions.NewConnectionError) and isinstance(error.__cause__, OSError):
+        if isinstance(error.__cause__, socket.gaierror):
+            return "this host name is not known here (no address found)"
+        if isinstance(error.__cause__, ConnectionRefusedError):
+            return "connection refused; does InfluxDB run, and on this port?"
+        return reason(error.__cause__)
     kinds: tuple[tuple[type[Exception], str], ...] = (
-        (urllib3.exceptions.NameResolutionError, "this host name is not known here (no address found)"),
         (urllib3.exceptions.TimeoutError, f"no answer within {settings.timeout_s} s"),
         (urllib3.exceptions.SSLError, "its TLS certificate is not accepted; look at ca_file and url"),
-        (urllib3.exceptions.NewConnectionError, "connection refused; does InfluxDB run, and on this port?"),
         (urllib3.exceptions.ProtocolError, "the connection broke off"),
     )
     for kind, text in kinds:
