@@ -11,8 +11,9 @@ cdef int PASSED_IN, PASSED_OUT, PASSED, ANY_PASSAGE
 cdef int FAULT_OUTER_BEGINS, FAULT_INNER_BEGINS, FAULT_OUTER_ENDS, FAULT_INNER_ENDS
 cdef int MAX_ELAPSED_MS, _TICKS_MASK, _NEVER, _REBASE_MS
 cdef long long MAX_T_MS
-cdef int _CLEAR, _IN_FIRST, _UNKNOWN
-cdef int _DONE_IN, _DONE_OUT, _FOLLOWED_IN
+cdef int HOLD_MS
+cdef int _CLEAR, _IN_FIRST, _IN_BOTH, _OUT_FIRST, _OUT_BOTH, _UNKNOWN, _IN_THIN
+cdef int _ENTERED, _AGAIN, _DOUBT, _FOLLOWED, _DONE
 cdef const unsigned char *_NEXT
 
 
@@ -22,19 +23,29 @@ cdef class Barrier:
     cdef readonly int passage_ago_ms, transit_ms, outer_fault_ago_ms, inner_fault_ago_ms
     cdef readonly int faulted, settled, raw
     cdef int _now, _raw_since, _place, _first_since, _outer_since, _inner_since
-    cdef int _outer_block_ms, _inner_block_ms, _fault_due
+    cdef int _outer_block_ms, _inner_block_ms, _lag_ms, _entry_clear_since, _last_clear_since, _due
+    cdef int _held, _passed, _passed_at, _passed_transit_ms, _passed_lag_ms, _passed_block_ms
 
     cpdef void start(self, int state) noexcept nogil
     cpdef bint quiet(self) noexcept nogil
+    cpdef int settle_ms(self) noexcept nogil
     @cython.locals(now=int, events=int)
     cpdef int step(self, int elapsed_ms, int state) noexcept nogil
-    @cython.locals(state=int, t=int, changed=int, cleared=int, blocked=int, place=int, entry=int, events=int)
+    @cython.locals(state=int, t=int, changed=int, cleared=int, place=int, entry=int, events=int)
     cdef int _settle(self, int now) noexcept nogil
-    @cython.locals(entered_ms=int, left_ms=int, event=int, events=int)
-    cdef int _complete(self, int what, int now, int t) noexcept nogil
-    cdef int _report(self, int event, int now, int t) noexcept nogil
+    cdef void _begin(self, int t) noexcept nogil
+    @cython.locals(inwards=bint, entered_ms=int, left_ms=int)
+    cdef int _mean(self, int what, int place, int now, int t) noexcept nogil
+    cdef int _enter(self, int way, int now, int t) noexcept nogil
+    cdef bint _arm_ahead(self, int way) noexcept nogil
+    @cython.locals(block_ms=int)
+    cdef void _pass(self, int way, int t) noexcept nogil
+    @cython.locals(event=int)
+    cdef int _report_held(self, int now) noexcept nogil
+    @cython.locals(due=int, blocked=int)
+    cdef void _set_due(self) noexcept nogil
     @cython.locals(events=int, due=int)
-    cdef int _find_faults(self, int now) noexcept nogil
+    cdef int _lapse(self, int now) noexcept nogil
     @cython.locals(shift=int)
     cdef void _rebase(self) noexcept nogil
 

@@ -26,6 +26,7 @@ GLITCH_MS = (
     8  # a state that holds for less is chatter at the rim of a coat, or a spike; 33 ms is the lag of a runner
 )
 MIN_BLOCK_MS = 40  # a beam broken for less is a hand or an insect; a runner's torso takes 80
+HOLD_MS = 150  # how long a passage is held back, in case it was an arm ahead of the body it belongs to
 BLOCKED_AFTER_MS = (
     60000  # broken for longer, a beam is obstructed or out of line, and nobody stands that long
 )
@@ -42,33 +43,43 @@ _IN_FIRST = 1  # outer broken
 _IN_BOTH = 2
 _IN_LAST = 3  # only inner still broken: the way in is nearly done
 _IN_AGAIN = 4  # then outer broken again: someone follows closely, or the person steps back
-_OUT_FIRST = 5
-_OUT_BOTH = 6
-_OUT_LAST = 7
-_OUT_AGAIN = 8
-_TOGETHER = 9  # both broken at once: the order of clearing will tell
-_UNKNOWN = 10  # after a start in the middle or a fault: wait until both are clear
+_IN_DOUBT = 5  # then inner clear: what comes next tells the one from the other
+_OUT_FIRST = 6
+_OUT_BOTH = 7
+_OUT_LAST = 8
+_OUT_AGAIN = 9
+_OUT_DOUBT = 10
+_TOGETHER = 11  # both broken at once: the order of clearing will tell
+_UNKNOWN = 12  # after a start in the middle or a fault: wait until both are clear
+_IN_THIN = 13  # from outer to inner without both: no body, unless more of it comes at once
+_OUT_THIN = 14
 
-# What a change of state completes.
-_DONE_IN = 0x10
-_DONE_OUT = 0x20
-_FOLLOWED_IN = 0x30
-_FOLLOWED_OUT = 0x40
+# What a change of state means beside the next place.
+_ENTERED = 0x10  # both are broken: how long that took tells the speed
+_AGAIN = 0x20  # the first beam is broken again
+_DOUBT = 0x30  # the last beam has cleared and the first has not
+_FOLLOWED = 0x40  # the doubt is over: one is through, the next one has both broken
+_FOLLOWED_THIN = 0x50  # one is through, something thin follows
+_DONE = 0x60
 
 # What becomes of a crossing, by place * 4 + new state (0 none, 1 outer, 2 inner, 3 both blocked): the lower hex digit
-# is the next place, the upper one what is completed.
+# is the next place, the upper one what it means.
 _NEXT = (
-    b"\x00\x01\x05\x09"  # clear
-    b"\x00\x01\x03\x02"  # in, first: turns back | - | thin, both for an instant | both
-    b"\x10\x01\x03\x02"  # in, both: both clear at once, the entry decides | steps back | goes on | -
-    b"\x10\x31\x03\x04"  # in, last: through | through, and the next one is at outer | - | again
-    b"\x10\x31\x03\x04"  # in, again: through | through and followed, or back | a trailing bag | -
-    b"\x00\x07\x05\x06"  # out, first
-    b"\x20\x07\x05\x06"  # out, both
-    b"\x20\x07\x45\x08"  # out, last
-    b"\x20\x07\x45\x08"  # out, again
-    b"\x00\x07\x03\x09"  # together: no order at all | outer is last: out | inner is last: in | -
-    b"\x00\x0a\x0a\x0a"  # unknown
+    b"\x00\x01\x06\x0b"  # clear
+    b"\x00\x01\x0d\x12"  # in, first: turns back | - | thin | both
+    b"\x60\x01\x03\x02"  # in, both: both clear at once, the entry decides | steps back | goes on | -
+    b"\x60\x35\x03\x24"  # in, last: through | the next one comes as this one leaves | - | again
+    b"\x60\x35\x03\x04"  # in, again: through | followed, or back | a trailing bag | -
+    b"\x00\x05\x56\x42"  # in, in doubt: back out | - | followed by something thin | followed
+    b"\x00\x0e\x06\x17"  # out, first
+    b"\x60\x08\x06\x07"  # out, both
+    b"\x60\x08\x3a\x29"  # out, last
+    b"\x60\x08\x3a\x09"  # out, again
+    b"\x00\x51\x0a\x47"  # out, in doubt
+    b"\x00\x08\x03\x0b"  # together: no order at all | outer is last: out | inner is last: in | -
+    b"\x00\x0c\x0c\x0c"  # unknown
+    b"\x00\x01\x0d\x12"  # in, thin
+    b"\x00\x0e\x06\x17"  # out, thin
 )
 
 
@@ -111,17 +122,30 @@ class Barrier:
         self._inner_since = 0
         self._outer_block_ms = 0  # longest block of each beam in the crossing under way
         self._inner_block_ms = 0
-        self._fault_due = self.blocked_after_ms if state else _NEVER
+        self._lag_ms = 0  # from the first beam broken to both broken; 0 = not yet
+        self._entry_clear_since = 0  # when the first beam cleared
+        self._last_clear_since = 0  # when the last beam cleared
+        self._held = 0  # a passage that is not reported yet
+        self._passed_at = -_REBASE_MS  # the last passage: when, which way, and what it was like
+        self._passed = 0
+        self._passed_transit_ms = 0
+        self._passed_lag_ms = 0
+        self._passed_block_ms = 0
+        self._due = self.blocked_after_ms if state else _NEVER  # when time alone brings something about
 
     def quiet(self):
         """True when no time is running: until the next edge, further steps would report nothing."""
-        return self.raw == self.settled and self._fault_due == _NEVER
+        return self.raw == self.settled and self._due == _NEVER
+
+    def settle_ms(self):
+        """How long the beams must hold their state until all that has happened before is reported."""
+        return self.glitch_ms + HOLD_MS
 
     def step(self, elapsed_ms, state):
         """Let elapsed_ms (0 to MAX_ELAPSED_MS) go by, then take `state` (0 to 3) as what the beams show from now on.
 
         Returns the events that came to be by then, as bits. The same state again is a mere lapse of time: short
-        states are only believed, and long ones only found faulty, once time has gone by.
+        states are only believed, long ones only found faulty, and a passage only reported, once time has gone by.
         """
         now = self._now + elapsed_ms
         events = 0
@@ -129,9 +153,9 @@ class Barrier:
             events = self._settle(now)
         if self.beams == 1:
             state &= OUTER
-        # while a new state is still on trial, the beam may turn out to have been clear in time
-        if now >= self._fault_due and (self.raw == self.settled or state != self.raw):
-            events |= self._find_faults(now)
+        # While a new state is still on trial, it may turn out to have come in time.
+        if now >= self._due and (self.raw == self.settled or state != self.raw):
+            events |= self._lapse(now)
         if state != self.raw:
             self.raw = state
             self._raw_since = now
@@ -157,25 +181,22 @@ class Barrier:
                 self._inner_since = t
             elif t - self._inner_since > self._inner_block_ms:
                 self._inner_block_ms = t - self._inner_since
-        self._fault_due = _NEVER
-        blocked = state & ~self.faulted
-        if blocked & OUTER:
-            self._fault_due = self._outer_since + self.blocked_after_ms
-        if blocked & INNER and self._inner_since + self.blocked_after_ms < self._fault_due:
-            self._fault_due = self._inner_since + self.blocked_after_ms
-
+        events = 0
         place = self._place
         if place == _CLEAR:
-            self._first_since = t
-            self._outer_block_ms = 0
-            self._inner_block_ms = 0
+            if self._held and (t - self._passed_at > HOLD_MS or state == OUTER | INNER):
+                events = self._report_held(now)
+            self._begin(t)
         entry = _NEXT[place * 4 + state]
         self._place = entry & 15
-        events = 0
         if entry >= 16:
-            events = self._complete(entry & 0xF0, now, t)
+            events |= self._mean(entry & 0x70, place, now, t)
         elif self.beams == 1 and place == _IN_FIRST and self._outer_block_ms >= self.min_block_ms:
-            events = self._report(PASSED, now, t)
+            self.passage_ago_ms = now - t
+            self.transit_ms = t - self._first_since
+            events = PASSED
+        if place == _IN_BOTH or place == _OUT_BOTH:
+            self._entry_clear_since = t
         if cleared & self.faulted:
             events |= (cleared & self.faulted) * FAULT_OUTER_ENDS
             if cleared & self.faulted & OUTER:
@@ -183,63 +204,116 @@ class Barrier:
             if cleared & self.faulted & INNER:
                 self.inner_fault_ago_ms = now - t
             self.faulted &= ~cleared
+        self._set_due()
         return events
 
-    def _complete(self, what, now, t):
-        """Someone seems to be through: judge by how long the beams were broken."""
-        if what == _DONE_IN or what == _DONE_OUT:
-            if self._outer_block_ms < self.min_block_ms or self._inner_block_ms < self.min_block_ms:
-                return 0
-            return self._report(PASSED_IN if what == _DONE_IN else PASSED_OUT, now, t)
-        # The first beam is broken again while the last one has just cleared. A body that went through broke both
-        # for about the same time; one that stepped back kept the last one broken while it stopped and returned.
-        if what == _FOLLOWED_IN:
-            entered_ms = self._outer_block_ms
-            left_ms = self._inner_block_ms
-            event = PASSED_IN
-        else:
-            entered_ms = self._inner_block_ms
-            left_ms = self._outer_block_ms
-            event = PASSED_OUT
-        if (
-            left_ms < self.min_block_ms
-            or entered_ms < self.min_block_ms
-            or left_ms > entered_ms + entered_ms // 2 + 60
-        ):
-            return 0
-        events = self._report(event, now, t)
-        self._first_since = self._outer_since if event == PASSED_IN else self._inner_since
+    def _begin(self, t):
+        """A crossing begins at t."""
+        self._first_since = t
         self._outer_block_ms = 0
         self._inner_block_ms = 0
-        return events
+        self._lag_ms = 0
 
-    def _report(self, event, now, t):
-        self.passage_ago_ms = now - t
-        self.transit_ms = t - self._first_since
+    def _mean(self, what, place, now, t):
+        """A change of state at t that means more than the next place. Returns what is now certain."""
+        inwards = place < _OUT_FIRST or place == _IN_THIN
+        if what == _DONE:
+            self._pass(PASSED_IN if inwards else PASSED_OUT, t)
+        elif what == _ENTERED:
+            if self._lag_ms == 0:
+                return self._enter(PASSED_IN if inwards else PASSED_OUT, now, t)
+        elif what == _AGAIN:
+            # A gap on the first beam that is narrow against the beam spacing is one between the parts of one body.
+            if (t - self._entry_clear_since) * 5 < self._lag_ms * 2:
+                self._place = _IN_BOTH if inwards else _OUT_BOTH
+        elif what == _DOUBT:
+            self._last_clear_since = t
+        else:
+            # A body that went through broke both beams for about the same time; one that stepped back and came
+            # again kept the last one broken while it stopped and returned.
+            entered_ms = self._outer_block_ms if inwards else self._inner_block_ms
+            left_ms = self._inner_block_ms if inwards else self._outer_block_ms
+            if left_ms <= entered_ms + entered_ms // 2 + 60:
+                self._pass(PASSED_IN if inwards else PASSED_OUT, self._last_clear_since)
+            if what == _FOLLOWED:
+                self._begin(self._outer_since if inwards else self._inner_since)
+                return self._enter(PASSED_IN if inwards else PASSED_OUT, now, t)
+            self._begin(t)
+        return 0
+
+    def _enter(self, way, now, t):
+        """Both beams are broken for the first time in this crossing: now its speed is known."""
+        self._lag_ms = max(t - self._first_since, 1)
+        if self._held and not self._arm_ahead(way):
+            return self._report_held(now)
+        return 0
+
+    def _arm_ahead(self, way):
+        """True when the passage held back was thinner than the beam spacing at the pace of this one: its own arm."""
+        return (
+            self._passed == way
+            and self._first_since - self._passed_at <= HOLD_MS
+            and self._passed_block_ms * 5 < self._lag_ms * 6
+        )
+
+    def _pass(self, way, t):
+        """Someone seems to be through at t: hold it back as a passage, unless it was no body, or one already counted."""
+        block_ms = min(self._outer_block_ms, self._inner_block_ms)
+        if block_ms < self.min_block_ms:
+            return
+        if (
+            not self._held
+            and self._passed == way
+            and self._first_since - self._passed_at <= HOLD_MS
+            and block_ms * 5 < self._passed_lag_ms * 6
+        ):
+            return  # an arm or a strap behind the body
+        self._held = way
+        self._passed = way
+        self._passed_at = t
+        self._passed_transit_ms = t - self._first_since
+        self._passed_lag_ms = self._lag_ms
+        self._passed_block_ms = block_ms
+
+    def _report_held(self, now):
+        event = self._held
+        self._held = 0
+        self.passage_ago_ms = now - self._passed_at
+        self.transit_ms = self._passed_transit_ms
         return event
 
-    def _find_faults(self, now):
-        """A beam has been broken for too long: nobody, and nothing counts until both are clear again."""
-        events = 0
-        self._fault_due = _NEVER
-        if self.settled & OUTER and not self.faulted & OUTER:
+    def _set_due(self):
+        """When, if no beam changes, time alone will bring something about."""
+        due = _NEVER
+        if self._held and self._place == _CLEAR:
+            due = self._passed_at + HOLD_MS
+        blocked = self.settled & ~self.faulted
+        if blocked & OUTER and self._outer_since + self.blocked_after_ms < due:
             due = self._outer_since + self.blocked_after_ms
-            if now >= due:
-                events |= FAULT_OUTER_BEGINS
-                self.faulted |= OUTER
-                self.outer_fault_ago_ms = now - due
-            else:
-                self._fault_due = due
-        if self.settled & INNER and not self.faulted & INNER:
+        if blocked & INNER and self._inner_since + self.blocked_after_ms < due:
             due = self._inner_since + self.blocked_after_ms
-            if now >= due:
-                events |= FAULT_INNER_BEGINS
-                self.faulted |= INNER
-                self.inner_fault_ago_ms = now - due
-            elif due < self._fault_due:
-                self._fault_due = due
+        self._due = due
+
+    def _lapse(self, now):
+        """Time has brought something about: a passage stands, or a beam has been broken for too long to be a person.
+
+        After such a fault nothing counts until both beams are clear again.
+        """
+        events = 0
+        due = self._outer_since + self.blocked_after_ms
+        if self.settled & ~self.faulted & OUTER and now >= due:
+            events |= FAULT_OUTER_BEGINS
+            self.outer_fault_ago_ms = now - due
+        due = self._inner_since + self.blocked_after_ms
+        if self.settled & ~self.faulted & INNER and now >= due:
+            events |= FAULT_INNER_BEGINS
+            self.inner_fault_ago_ms = now - due
         if events:
+            self.faulted |= events // FAULT_OUTER_BEGINS
             self._place = _UNKNOWN
+        if self._held:
+            events |= self._report_held(now)
+        self._set_due()
         return events
 
     def _rebase(self):
@@ -250,8 +324,11 @@ class Barrier:
         self._first_since = max(self._first_since - shift, 0)
         self._outer_since = max(self._outer_since - shift, 0)
         self._inner_since = max(self._inner_since - shift, 0)
-        if self._fault_due != _NEVER:
-            self._fault_due = max(self._fault_due - shift, 0)
+        self._entry_clear_since = max(self._entry_clear_since - shift, 0)
+        self._last_clear_since = max(self._last_clear_since - shift, 0)
+        self._passed_at = max(self._passed_at - shift, -_REBASE_MS)
+        if self._due != _NEVER:
+            self._due = max(self._due - shift, 0)
 
 
 class Replay:
@@ -291,7 +368,14 @@ class Replay:
                     break
                 if started:
                     found = self._lapse(
-                        barrier, barrier.glitch_ms, found, sensor, last_ms, out_sensors, out_t_ms, out_events
+                        barrier,
+                        barrier.settle_ms(),
+                        found,
+                        sensor,
+                        last_ms,
+                        out_sensors,
+                        out_t_ms,
+                        out_events,
                     )
                 started = True
                 sensor = sensors[row]
@@ -328,7 +412,7 @@ class Replay:
         self.found = 0
         if self.started:
             self.found = self._lapse(
-                barrier, barrier.glitch_ms, 0, self.sensor, self.last_ms, out_sensors, out_t_ms, out_events
+                barrier, barrier.settle_ms(), 0, self.sensor, self.last_ms, out_sensors, out_t_ms, out_events
             )
             self.started = False
 
