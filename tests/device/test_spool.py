@@ -207,7 +207,7 @@ while True:
     life(sent, 9, 0)
     power.left = cuts
     try:
-        life(sent, 24, 6)
+        life(sent, 48, 6)
         done = True
     except Cut:
         done = False
