@@ -9,16 +9,17 @@ DEVICE_FILES = $(shell find firmware -name '*.py' -not -path '*/.*' | sort)
 CHECKED = firmware gateway simulator tests .ci $(wildcard setup.py)
 
 # Several targets in one call share one installation that serves them all
-EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check format,$(MAKECMDGOALS)),dev,demo))
+EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check% format,$(MAKECMDGOALS)),dev,demo))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
 .PHONY: help demo test check bench accuracy format clean distclean setup parts
+.PHONY: check-format check-lint check-types check-firmware-types check-imports check-device-files
 
 help:
 	@echo 'make demo      two doors, a day of people, nothing to install: each passage counted once, shown live'
 	@echo 'make test      all tests, against real MicroPython, mosquitto and InfluxDB (fetched without root)'
-	@echo 'make check     format, lint, types, import rules, and every device file through mpy-cross'
+	@echo 'make check     format, lint, types, import rules, and every device file through mpy-cross (all at once: make -k check)'
 	@echo 'make bench     the compiled counting engine against hand-written C, numba and pure Python'
 	@echo 'make accuracy  how often single people, groups, bags, children ... are counted right'
 	@echo 'make format    put all Python files into the format that `make check` wants'
@@ -30,18 +31,30 @@ demo: setup
 test: parts
 	@$(VENV_BIN)/python -m pytest -n 2 --dist worksteal
 
-check: setup
+check: check-format check-lint check-types check-firmware-types check-imports check-device-files
+
+check-format: setup
 	@echo '== format (ruff format)'
-	@$(VENV_BIN)/ruff format --quiet --diff $(CHECKED) || { echo 'make format puts this right'; exit 1; }
+	@$(VENV_BIN)/ruff format --quiet --diff $(CHECKED) || { echo '`make format` puts this right'; exit 1; }
+
+check-lint: setup
 	@echo '== lint (ruff check)'
 	@$(VENV_BIN)/ruff check --quiet $(CHECKED)
+
+check-types: setup
 	@echo '== types of gateway and simulator (mypy --strict; the first time half a minute)'
 	@$(VENV_BIN)/mypy
+
+check-firmware-types: setup
 	@echo '== types of the firmware (mypy with the stubs of MicroPython for the ESP32)'
 	@$(VENV_BIN)/python .ci/firmware_typings.py build/typings
 	@$(VENV_BIN)/mypy --config-file firmware/mypy.ini
+
+check-imports: setup
 	@echo '== import rules (lint-imports)'
-	@$(VENV_BIN)/lint-imports --no-logo 2>&1
+	@$(VENV_BIN)/lint-imports --no-logo
+
+check-device-files: setup
 	@echo '== device files (mpy-cross)'
 	@rm -rf build/mpy
 	@set -e; for file in $(DEVICE_FILES); do \
