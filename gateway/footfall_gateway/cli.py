@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 
 import click
 
+from footfall_gateway.clock import ClockError, simulated_clock, system_clock
 from footfall_gateway.settings import SettingsError, load_settings
 from footfall_gateway.toml_reader import reason
 
@@ -98,7 +99,12 @@ def cli() -> None:
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="How much to say; overrides the settings.",
 )
-def run(config: Path, log_level: str | None) -> int:
+@click.option(
+    "--clock",
+    type=click.Path(path_type=Path),
+    help="For simulations: take the time of day from this file instead of the system.",
+)
+def run(config: Path, log_level: str | None, clock: Path | None) -> int:
     """Run the gateway until Ctrl-C or SIGTERM.
 
     It listens to the nodes, keeps every record in its ledger, and sends the results to InfluxDB. What it does is
@@ -108,7 +114,7 @@ def run(config: Path, log_level: str | None) -> int:
 
     settings = load_settings(config)
     _log_to_stderr(log_level or settings.gateway.log_level)
-    return service.run(settings)
+    return service.run(settings, simulated_clock(clock) if clock else system_clock)
 
 
 @cli.group()
@@ -293,6 +299,8 @@ def _in_words(error: Exception) -> tuple[Sequence[str], int]:
 
     if isinstance(error, SettingsError):
         return error.problems, WRONG_INPUT
+    if isinstance(error, ClockError):
+        return [str(error)], WRONG_INPUT
     if isinstance(error, LedgerError):
         return [str(error)], FAILED
     if isinstance(error, OSError):

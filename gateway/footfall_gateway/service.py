@@ -10,13 +10,13 @@ an error that nobody expected ends the process with status 1, and whoever starte
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
 from footfall_gateway.accounts import Accounts
+from footfall_gateway.clock import system_clock
 from footfall_gateway.health import GatewayHealth, NodeWatch
 from footfall_gateway.ledger import Ledger, LedgerError
 from footfall_gateway.link import Inbox, Link
@@ -28,17 +28,13 @@ from footfall_gateway.receiver import Receiver
 from footfall_gateway.settings import Settings, places_of
 from footfall_gateway.sink_influx import InfluxSink, InfluxWriter
 
-__all__ = ["Gateway", "ledger_path", "run", "utc_ms"]
+__all__ = ["Gateway", "ledger_path", "run"]
 
 ACCOUNTS_EVERY_S = 1.0
 HEALTH_EVERY_S = 10.0
 COMPACT_EVERY_S = 60.0
 
 log = logging.getLogger(__name__)
-
-
-def utc_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def ledger_path(settings: Settings) -> Path:
@@ -48,7 +44,7 @@ def ledger_path(settings: Settings) -> Path:
 class Gateway:
     """One gateway. Opens its ledger at once (LedgerError); connects when started. `clock` gives UTC in ms."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], int] = utc_ms) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], int] = system_clock) -> None:
         self.settings = settings
         self.clock = clock
         self.places = places_of(settings)
@@ -220,7 +216,7 @@ def summary(settings: Settings) -> list[str]:
     return lines
 
 
-def run(settings: Settings, clock: Callable[[], int] = utc_ms) -> int:
+def run(settings: Settings, clock: Callable[[], int] = system_clock) -> int:
     """Runs a gateway until SIGTERM or SIGINT (returns 0) or until a thread fails (returns 1). Main thread only."""
     for warning in settings.warnings:
         log.warning("%s", warning)

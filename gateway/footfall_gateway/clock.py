@@ -1,0 +1,54 @@
+"""What time it is: the system's clock, or for simulations one that another process drives through a small file.
+
+`footfall run` passes one of these to the service; nothing else in the gateway asks the system for the time of day.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["ClockError", "simulated_clock", "system_clock"]
+
+
+class ClockError(Exception):
+    """The file of a simulated clock cannot be used; the message is one line for the user."""
+
+
+def system_clock() -> int:
+    """UTC now, in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def simulated_clock(path: Path) -> Callable[[], int]:
+    """A clock that follows a file: {"v0_us", "r0_us", "rate_milli"}, replaced whenever the course of time changes.
+
+    UTC = v0_us + (monotonic clock - r0_us) * rate_milli / 1000, all in whole microseconds; the monotonic clock is
+    the machine's (CLOCK_MONOTONIC). The file is read again only when it was replaced. ClockError where the file cannot be
+    read or says something else.
+    """
+    seen: tuple[int, int] | None = None
+    v0_us = r0_us = rate_milli = 0
+
+    def clock() -> int:
+        nonlocal seen, v0_us, r0_us, rate_milli
+        try:
+            status = path.stat()
+            stamp = (status.st_ino, status.st_mtime_ns)
+            if stamp != seen:
+                line = json.loads(path.read_text("ascii"))
+                v0_us, r0_us, rate_milli = int(line["v0_us"]), int(line["r0_us"]), int(line["rate_milli"])
+                seen = stamp
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ClockError(
+                f"{path}: not the file of a simulated clock ({type(error).__name__}: {error})"
+            ) from error
+        return (v0_us + (time.monotonic_ns() // 1000 - r0_us) * rate_milli // 1000) // 1000
+
+    clock()
+    return clock
