@@ -1,8 +1,8 @@
-from typing import Any
+from typing import Any, TypeAlias
 
 from footfall_gateway._beam import Barrier, Replay, Tally
 
-Column = Any  # a contiguous buffer of int, long long or unsigned char
+Column: TypeAlias = Any  # a contiguous buffer of int, long long or unsigned char
 
 def run(
     replay: Replay,
@@ -32,4 +32,14 @@ def add(
 ) -> int: ...
 def close(
     tally: Tally, written: int, out_sensors: Column, out_start_ms: Column, out_counts: Column
+) -> int: ...
+def parse_rows(
+    text: bytes,
+    fields: int,
+    sensor_field: int,
+    t_field: int,
+    state_field: int,
+    out_sensors: Column,
+    out_t_ms: Column,
+    out_states: Column,
 ) -> int: ...

@@ -48,6 +48,9 @@ class Engine:
     finish: Callable[..., None]
     add: Callable[..., int]
     close: Callable[..., int]
+    parse_rows: (
+        Callable[..., int] | None
+    )  # plain CSV lines to columns; the pure engine leaves that to the csv module
 
 
 def pure_engine(notice: str | None = None) -> Engine:
@@ -61,6 +64,7 @@ def pure_engine(notice: str | None = None) -> Engine:
         finish=beam.Replay.finish,
         add=beam.Tally.add,
         close=beam.Tally.close,
+        parse_rows=None,
     )
 
 
@@ -78,6 +82,7 @@ def compiled_engine() -> Engine:
         finish=_columns.finish,
         add=_columns.add,
         close=_columns.close,
+        parse_rows=_columns.parse_rows,
     )
 
 

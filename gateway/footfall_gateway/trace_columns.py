@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from footfall_core import beam
 
-__all__ = ["MAX_SENSOR", "Columns", "TraceError", "as_columns", "why_refused"]
+__all__ = ["MAX_SENSOR", "SENSOR", "STATE", "T_MS", "Columns", "TraceError", "as_columns", "why_refused"]
 
 MAX_SENSOR = 0x7FFFFFFF
 SENSOR, T_MS, STATE = "i", "q", "B"  # int32, int64, uint8, as array and memoryview call them
