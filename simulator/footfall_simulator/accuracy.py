@@ -21,7 +21,6 @@ from itertools import repeat
 from typing import TYPE_CHECKING
 
 from footfall_core.beam import PASSED_IN, PASSED_OUT, Barrier
-
 from footfall_simulator.behaviours import BEHAVIOURS
 from footfall_simulator.people import IN, OUT, Beams, Crossing, busy_span, crossings_of, edges_of, single_file
 
