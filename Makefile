@@ -6,7 +6,6 @@
 PYTHON ?= python3
 VENV_BIN = .venv/bin
 DEVICE_FILES = $(shell find firmware -name '*.py' -not -path '*/.*' | sort)
-CHECKED = firmware gateway simulator tests .ci $(wildcard setup.py)
 
 # Several targets in one call share one installation that serves them all
 EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check% format,$(MAKECMDGOALS)),dev,demo))
@@ -35,11 +34,11 @@ check: check-format check-lint check-types check-firmware-types check-imports ch
 
 check-format: setup
 	@echo '== format (ruff format)'
-	@$(VENV_BIN)/ruff format --quiet --diff $(CHECKED) || { echo '`make format` puts this right'; exit 1; }
+	@$(VENV_BIN)/ruff format --quiet --diff . || { echo '`make format` puts this right'; exit 1; }
 
 check-lint: setup
 	@echo '== lint (ruff check)'
-	@$(VENV_BIN)/ruff check --quiet $(CHECKED)
+	@$(VENV_BIN)/ruff check --quiet .
 
 check-types: setup
 	@echo '== types of gateway and simulator (mypy --strict; the first time half a minute)'
@@ -69,8 +68,8 @@ accuracy: setup
 	@$(VENV_BIN)/footfall simulate accuracy
 
 format: setup
-	@$(VENV_BIN)/ruff format $(CHECKED)
-	@$(VENV_BIN)/ruff check --quiet --fix $(CHECKED) || { echo 'the lines above need a hand'; exit 1; }
+	@$(VENV_BIN)/ruff format .
+	@$(VENV_BIN)/ruff check --quiet --fix . || { echo 'the lines above need a hand'; exit 1; }
 
 clean:
 	@rm -rf build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

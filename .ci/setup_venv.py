@@ -24,6 +24,9 @@ VENV_PYTHON = VENV / "bin" / "python"
 STATE = VENV / "footfall-installed.json"
 BUILD = Path("build")
 LOG = BUILD / "setup.log"
+DETAILS = (
+    BUILD / "setup-details.log"
+)  # with what the C compiler said, even when the installation did without it
 OLDEST_PYTHON = (3, 11)
 OLDEST_PIP = (22, 3)  # the first with --python, which installs into a venv that has no pip of its own
 STILL_WAITING_S = 15
@@ -95,8 +98,7 @@ def footfall_is_importable() -> bool:
 
 
 def pip_install(*what: str) -> None:
-    # -v: what the C compiler says belongs into the log even when the installation succeeds without it
-    options = ["-v", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+    options = ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
     environment = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "PYTHONHOME"}}
     environment["PIP_USER"] = "0"  # a user's setting for other work
     run(
@@ -133,10 +135,15 @@ def tell_engine() -> None:
         is not None
     ):
         return
+    header = output_of(
+        VENV_PYTHON, "-c", "import sysconfig; print(sysconfig.get_path('include') + '/Python.h')"
+    )
     if compiler() is None:
         reason = "there is no C compiler"
+    elif header is None or not Path(header.strip()).exists():
+        reason = "there is no Python.h; on Debian it comes with python3-dev"
     else:
-        reason = f"the C compiler failed, perhaps for want of python3-dev; {LOG} has its words"
+        reason = f"the C compiler failed; see its words with: {' '.join(find_pip())} install -v -e ."
     say(f"Counting uses the pure-Python engine ({reason}): same results, only large recounts take longer")
 
 
