@@ -156,7 +156,7 @@ class _FrontServer(ThreadingHTTPServer):
         for connection in connected:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self.server_close()  # also waits for the connections' threads
+        self.server_close()
         self._thread.join()
 
 

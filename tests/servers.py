@@ -249,8 +249,16 @@ class InfluxDB(Server):
 
     def start(self) -> None:
         with self._guard:
+            first = not self._was_up
             super().start()
-            self.proxy.start()
+            while True:
+                try:
+                    self.proxy.start()
+                    return
+                except OSError:
+                    if not first:
+                        raise
+                    self.proxy.port = free_port()  # somebody was quicker
 
     def _end(self, by: Any) -> None:
         with self._guard:
