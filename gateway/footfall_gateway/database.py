@@ -105,9 +105,12 @@ class Database:
             self._sql.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         self._sql.execute("PRAGMA temp_store = MEMORY")
         if self.path.stat().st_size <= MAX_CHECKED_BYTES:
-            found = self._sql.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise LedgerError(self.path, f"{_ADVICE['SQLITE_CORRUPT']} ({found})")
+            found = [line for (line,) in self._sql.execute("PRAGMA quick_check")]
+            # SQLite 3.40 (Debian 12) mixes up the columns of a table WITHOUT ROWID whose key is not in front, and
+            # reports NULLs that are not there; a real NULL cannot get past NOT NULL
+            damage = [line for line in found if line != "ok" and not line.startswith("NULL value in ")]
+            if damage:
+                raise LedgerError(self.path, f"{_ADVICE['SQLITE_CORRUPT']} ({damage[0]})")
         self._migrate(read_only=read_only)
 
     def _migrate(self, *, read_only: bool) -> None:

@@ -249,8 +249,8 @@ class InfluxSink:
         search = _Search(self._send, self._set_aside)
         search.halve(items, refused)
         if search.doubtful and not search.left:
-            why = search.doubtful[0][1].reason
-            raise AwayError(f"refuses every line ({why}); look at bucket, org and url", setting=True)
+            words = search.doubtful[0][1].reason
+            raise AwayError(f"refuses every line ({words}); look at bucket, org and url", setting=True)
         for item, why in search.doubtful:
             self._set_aside(item, why)
         return search.left + len(search.doubtful)
