@@ -101,7 +101,6 @@ def _variable(name: str, label: Text, query: str) -> dict[str, Any]:
         "type": "query",
         "datasource": DATASOURCE,
         "query": {"query": query, "refId": name},
-        "definition": query,
         "refresh": 1,  # when the dashboard is opened
         "regex": "",
         "sort": 1,
