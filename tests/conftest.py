@@ -73,7 +73,8 @@ def _servers(item: pytest.Item) -> list[Server]:
 def _started(request: pytest.FixtureRequest, stack: ExitStack, make: Callable[[], _S]) -> _S:
     server = _or_fail(make)
     _servers(request.node).append(server)
-    return stack.enter_context(server)
+    stack.enter_context(server)
+    return server
 
 
 def _or_fail(get: Callable[[], _T]) -> _T:

@@ -254,11 +254,12 @@ class InfluxDB(Server):
             while True:
                 try:
                     self.proxy.start()
-                    return
                 except OSError:
                     if not first:
                         raise
                     self.proxy.port = free_port()  # somebody was quicker
+                else:
+                    return
 
     def _end(self, by: Any) -> None:
         with self._guard:
