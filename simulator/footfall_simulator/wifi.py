@@ -3,9 +3,6 @@
 A board's config names the relay's port as its broker. The relay can be cut (bytes are held back and nothing is closed,
 as when the access point is out of reach), refuse, delay and reset; and when a board loses its power its connections
 go silent instead of closing. Used by tests and the demo, driven by `VirtualBoard.set_wifi` and `VirtualBoard.kill`.
-
-With a `timeline`, virtual time is slowed to `air_rate` while something is on the air: the firmware's network timeouts are
-virtual, so they meet a network that answers in believable time even when the timeline runs a thousand times faster.
 """
 
 from __future__ import annotations
@@ -19,13 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from types import TracebackType
 
-    from footfall_simulator.timeline import Timeline
-
-ANSWER_S = 0.06  # real time that a board's message gets to be answered ...
-QUIET_S = 0.004  # ... and the air to fall quiet after the broker's last word
 _CHUNK = 65536
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER 0: close sends RST instead of FIN
 
@@ -50,15 +43,9 @@ class WifiRelay:
         upstream_port: int,
         *,
         delay_ms: float = 0.0,
-        timeline: Timeline | None = None,
-        air_rate: float = 20.0,
     ) -> None:
         self._upstream = (upstream_host, upstream_port)
         self._delay_s = delay_ms / 1000
-        self._timeline = timeline
-        self._air_rate = air_rate
-        self._release: Callable[[], None] | None = None
-        self._quiet: asyncio.TimerHandle | None = None
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -143,7 +130,6 @@ class WifiRelay:
             self._open.set()
         else:
             self._open.clear()
-            self._fall_quiet()
 
     async def _restore(self) -> None:
         self._open.set()
@@ -164,7 +150,6 @@ class WifiRelay:
     async def _abandon(self) -> None:
         for connection in self._connections:
             connection.abandoned = True
-        self._fall_quiet()
 
     async def _close(self) -> None:
         if self._server is not None:
@@ -174,7 +159,6 @@ class WifiRelay:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._fall_quiet()
 
     def _drop(self, connection: _Connection) -> None:
         self._connections.discard(connection)
@@ -192,7 +176,6 @@ class WifiRelay:
 
     async def _relay(self, from_board: asyncio.StreamReader, to_board: asyncio.StreamWriter) -> None:
         await self._open.wait()
-        self._on_air(ANSWER_S)
         try:
             from_broker, to_broker = await asyncio.open_connection(*self._upstream)
         except OSError:
@@ -205,8 +188,8 @@ class WifiRelay:
         self._connections.add(connection)
         try:
             await asyncio.gather(
-                self._pass_on(connection, from_board, to_broker, ANSWER_S),
-                self._pass_on(connection, from_broker, to_board, QUIET_S),
+                self._pass_on(connection, from_board, to_broker),
+                self._pass_on(connection, from_broker, to_board),
             )
         finally:
             self._connections.discard(connection)
@@ -218,7 +201,6 @@ class WifiRelay:
         connection: _Connection,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        busy_s: float,
     ) -> None:
         """Carry one direction to its end; after `abandon` the board's direction never ends."""
         data = b"!"
@@ -239,29 +221,9 @@ class WifiRelay:
                 return
             try:
                 if data:
-                    self._on_air(busy_s)
                     writer.write(data)
                     await writer.drain()
                 elif writer.can_write_eof():
                     writer.write_eof()
             except OSError:
                 data = b""
-
-    # ---- slowing virtual time while something is on the air
-
-    def _on_air(self, seconds: float) -> None:
-        if self._timeline is None:
-            return
-        if self._release is None:
-            self._release = self._timeline.slow(self._air_rate)
-        if self._quiet is not None:
-            self._quiet.cancel()
-        self._quiet = self._loop.call_later(seconds, self._fall_quiet)
-
-    def _fall_quiet(self) -> None:
-        if self._quiet is not None:
-            self._quiet.cancel()
-            self._quiet = None
-        if self._release is not None:
-            self._release()
-            self._release = None

@@ -12,9 +12,9 @@
 How virtual time and edges work: the board's clock follows the `Timeline` but never passes the horizon up to
 which it has been sent every edge, so a stalled host or process delays edges in real time only. Inside the board each
 edge interrupts at exactly its own instant, timers end at exactly theirs, and code costs the processor time that it really
-takes; a board that is short of processor time lags behind the timeline and catches up when it idles. Data from the
-network arrives when the board has caught up, so a network timeout of the firmware is only as long in real time as the
-rate leaves of it: see `WifiRelay(timeline=...)`, which slows the timeline while something is on the air.
+takes. A board that is short of processor time lags behind; the timeline then waits for it, so a rate is the most that is
+reached. Before a board sends it has the timeline slowed to `air_rate` until the answer is there and the network quiet: so
+the firmware's network deadlines, which are virtual, meet a network that answers in believable time.
 """
 
 from __future__ import annotations
@@ -45,16 +45,22 @@ if TYPE_CHECKING:
     from footfall_simulator.wifi import WifiRelay
 
 SHIMS = Path(__file__).with_name("shims")
-SHIMS_HEAP_KB = 24  # what the shims take of the heap; tests/device holds them to it
+SHIMS_HEAP_KB = 40  # what the shims take of the heap; a test holds them to it
 PINS = 64
 CONSOLE_LINES = 20_000  # kept in memory; the console file, if asked for, keeps all
 OUTPUTS_KEPT = 10_000
+AIR_RATE = (
+    20.0  # virtual seconds per second while a board waits for the network: its 10 s deadlines are 500 ms long
+)
+AIR_ANSWER_MS = 100  # real time an answer is waited for before time speeds up again
+AIR_QUIET_MS = 20  # ... and after the last data: long enough for the gateway's own acknowledgement to follow the broker's
+CATCH_UP_RATE = 1.0  # while a board is behind
 CPU_LIMIT_S = 1800  # a board that burns more processor time than this has run away
 
 _WINDOW = 64  # edges sent ahead; _board.py has the same number
 _FOREVER = 1 << 60
-_TIMELINE, _HORIZON, _WIFI, _LEVEL, _START = 1, 2, 3, 4, 5
-_HELLO, _CONSUMED, _OUTPUT, _RESET, _LATE, _WATCHDOG, _DUTY = 1, 2, 3, 4, 5, 6, 7
+_TIMELINE, _HORIZON, _WIFI, _LEVEL, _START, _AIR_IS_SLOW = 1, 2, 3, 4, 5, 6
+_HELLO, _CONSUMED, _OUTPUT, _RESET, _LATE, _WATCHDOG, _DUTY, _AIR, _BEHIND = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _ASKED_NOW = 128
 _PAIR = struct.Struct("<qq")
 
@@ -103,13 +109,14 @@ class VirtualBoard:
     created when missing and becomes the working directory. micropython: from `parts.micropython()`. firmware_dir:
     holds main.py, board/, node/ and lib/. heap_kb: what the firmware gets; the shims' own share is added.
     ticks_start_ms: what `ticks_ms` shows at boot (for a test across the wrap at 2**30). epoch_2000: the board's
-    clock counts from 2000-01-01 as on an ESP32, else from 1970; either way it shows 2000-01-01 at power-up. wifi: the relay
+    clock counts from 2000-01-01 as on an ESP32, else from 1970; either way it shows 2000-01-01 at power-up. boot_ms: virtual time
+    from power-up to the firmware's first line. air_rate, air_quiet_ms: see above. wifi: the relay
     that carries this board's connections; `set_wifi` and `kill` then cut it as a real access point or a dead board would.
     main: a file relative to firmware_dir, or absolute. on_line: called with every console line, in the board's own thread.
     on_output: called with every change of an output pin, in the same thread.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - one assignment a line reads best
         self,
         name: str,
         flash_dir: Path | str,
@@ -123,6 +130,8 @@ class VirtualBoard:
         ticks_start_ms: int = 0,
         epoch_2000: bool = True,
         boot_ms: int = 250,
+        air_rate: float = AIR_RATE,
+        air_quiet_ms: int = AIR_QUIET_MS,
         wifi: WifiRelay | None = None,
         console_file: Path | str | None = None,
         on_line: Callable[[str], None] | None = None,
@@ -134,6 +143,8 @@ class VirtualBoard:
         self.wifi = wifi
         self.mac = mac or b"\x3c\x71" + hashlib.sha256(name.encode()).digest()[:4]
         self.boot_ms = boot_ms
+        self._air_rate = air_rate
+        self._air_quiet_ms = air_quiet_ms
         self._micropython = micropython
         self._firmware = Path(firmware_dir).absolute()
         self._main = self._firmware / main
@@ -177,6 +188,9 @@ class VirtualBoard:
         self._thread: threading.Thread | None = None
         self._wake: socket.socket | None = None
         self._watchdog_ms = 0
+        self._slowing: dict[
+            int, Callable[[], None]
+        ] = {}  # why the timeline waits for this board -> let it go
         self._late_in_run = 0
         self._in_traceback = False
         self._cause = PWRON_RESET
@@ -208,6 +222,7 @@ class VirtualBoard:
         self.flash_dir.mkdir(parents=True, exist_ok=True)
         if self._unsubscribe is None:
             self._unsubscribe = self.timeline.subscribe(self._on_timeline)
+        self._slow(_BEHIND, CATCH_UP_RATE, on=True)  # until the firmware idles for the first time
         with self._lock:
             before = self._line_count
             boots = self.boots
@@ -557,6 +572,7 @@ class VirtualBoard:
         if process is None or channel is None or process.stdout is None:
             return False
         console = process.stdout
+        self._slow(_BEHIND, CATCH_UP_RATE, on=True)  # after a reset: as in `start`
         os.set_blocking(console.fileno(), False)
         reset: list[int] = []
         unread = _Unread()
@@ -581,6 +597,7 @@ class VirtualBoard:
             if unread.console:
                 self._take_console(unread.console + b"\n")
             code = process.wait()
+        self._let_go()
         return self._after(code, (reset[0], reset[1]) if reset else None)
 
     def _read_console(self, console: IO[bytes], unread: _Unread) -> bool:
@@ -664,6 +681,20 @@ class VirtualBoard:
                 self._call(self._on_line, line)
         return rest
 
+    def _slow(self, why: int, rate: float, *, on: bool) -> None:
+        """The board waits for the network, or is behind: have the timeline wait for it, or no longer."""
+        if on and why not in self._slowing:
+            self._slowing[why] = self.timeline.slow(rate)
+        elif not on and why in self._slowing:
+            self._slowing.pop(why)()
+        if on and why == _AIR:
+            with self._lock:
+                self._send([-_AIR_IS_SLOW, AIR_ANSWER_MS * 1000, self._air_quiet_ms * 1000])
+
+    def _let_go(self) -> None:
+        for why in list(self._slowing):
+            self._slow(why, 0, on=False)
+
     def _call(self, function: Callable[[_T], None], value: _T) -> None:
         """A listener's mistake must not stop the board's thread: it is shown, and the board goes on."""
         try:
@@ -673,6 +704,9 @@ class VirtualBoard:
 
     def _take_report(self, code: int, value: int) -> None:
         output: Output | None = None
+        if code in (_AIR, _BEHIND):  # not under the lock: other boards may be told, and tell this one
+            self._slow(code, self._air_rate if code == _AIR else CATCH_UP_RATE, on=bool(value))
+            return
         with self._lock:
             if code == _HELLO:
                 self._link()

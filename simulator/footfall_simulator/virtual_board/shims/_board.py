@@ -4,7 +4,8 @@
 # virtual UTC in microseconds. The board's clock never runs ahead of the host's timeline, nor past the horizon up to
 # which the host has sent every edge. It may lag: code costs the processor time that it really takes, and whatever is
 # due (an edge, an alarm, the end of a sleep) happens at exactly its own instant, however late the process gets to it.
-# The network is looked at when nothing else is due, and every few real milliseconds in any case.
+# The network is looked at when nothing else is due, and every few real milliseconds in any case. Before it sends, the
+# board asks the host to slow the timeline ("on the air") until an answer has come and the network has fallen quiet.
 # Shims share the firmware's heap: nothing here allocates without need.
 import sys
 
@@ -23,13 +24,16 @@ from micropython import const
 _WINDOW = const(64)  # edges that the host sends ahead; host.py has the same number
 _LISTEN_US = const(5000)  # real time after which channel and network are looked at even by a busy board
 _FOREVER = const(1 << 60)
+_BEHIND_REAL_US = const(3000)  # a board that lags by more than this (times the rate), and by more than
+_BEHIND_US = const(200000)  # this, asks the timeline to wait
+_LONGEST_SEND_US = const(4000000)  # a blocking send that takes longer might be bitten by the watchdog
 TICKS_MASK = const((1 << 30) - 1)  # as on the ESP32
 
 # Words from the host: an edge is positive (t_us << 8 | asked_now << 7 | pin << 1 | level); everything else is a
 # negative code followed by as many words as _WORDS tells. Pairs of words to the host: a code and a value.
-_TIMELINE, _HORIZON, _WIFI, _LEVEL, _START = const(1), const(2), const(3), const(4), const(5)
-_WORDS = b"\x00\x03\x01\x02\x02\x03"
-HELLO, CONSUMED, OUTPUT, RESET, LATE, WATCHDOG, DUTY = 1, 2, 3, 4, 5, 6, 7
+_TIMELINE, _HORIZON, _WIFI, _LEVEL, _START, _AIR = const(1), const(2), const(3), const(4), const(5), const(6)
+_WORDS = b"\x00\x03\x01\x02\x02\x03\x02"
+HELLO, CONSUMED, OUTPUT, RESET, LATE, WATCHDOG, DUTY, AIR, BEHIND = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 _us = real_time.ticks_us
 _channel = open(int(os.getenv("FOOTFALL_CHANNEL")), "r+b")
@@ -66,6 +70,12 @@ _interrupted = False
 _masked = False
 _pending = []
 _called = []
+
+_air = 0  # real instant at which the air counts as quiet again; 0: it is quiet
+_air_heard = True  # the host has slowed the timeline
+_answer_us = 100000  # real time that an answer may take
+_quiet_us = 20000  # ... and that must pass after the last data that came in
+_behind = True  # the host holds the timeline until the firmware idles for the first time
 
 wifi_state = 1  # 0 no access point, 1 up, 2 wrong password
 wifi_rssi = -60
@@ -136,7 +146,7 @@ def _listen():
 
 
 def _understand(code, at):
-    global _v0, _r0, _rate, _horizon, wifi_state, wifi_rssi, wifi_since
+    global _v0, _r0, _rate, _horizon, wifi_state, wifi_rssi, wifi_since, _air_heard, _answer_us, _quiet_us
     global _now, _mark, _boot, _ticks0, _started, cause, epoch_s, rtc_us
     if code == _TIMELINE:
         _v0 = _in[at]
@@ -151,6 +161,10 @@ def _understand(code, at):
         wifi_rssi = _in[at + 1]
     elif code == _LEVEL:
         levels[_in[at]] = _in[at + 1]
+    elif code == _AIR:
+        _air_heard = True
+        _answer_us = _in[at]
+        _quiet_us = _in[at + 1]
     elif code == _START:
         _boot = _now = _in[at]
         _mark = _us()
@@ -287,17 +301,51 @@ def _real_ms(end):
     if _alarms and _alarms[0][0] < end:
         end = _alarms[0][0]
     if end > _horizon or end >= _FOREVER or not _rate:
-        return -1
-    return ((end - _v0) * 1000 // _rate + _r0 - _us()) // 1000 + 1
+        ms = -1
+    else:
+        ms = ((end - _v0) * 1000 // _rate + _r0 - _us()) // 1000 + 1
+    if _air:
+        left = (_air - _us()) // 1000 + 1
+        if ms < 0 or ms > left:
+            return left if left > 0 else 0
+    return ms
+
+
+def on_air():
+    # Called before anything is sent: time slows down, and the board catches up with it as if the sending took so long.
+    global _air, _air_heard
+    if not _air:
+        _air_heard = False
+        tell(AIR, 1)
+        start = _us()
+        while not _air_heard and _us() - start < 1000000:
+            _idle.poll(100)
+            _listen()
+        if not _interrupted:
+            now()
+            limit = _v0 + (_us() - _r0) * _rate // 1000
+            if limit > _horizon:
+                limit = _horizon
+            if limit - _now < _LONGEST_SEND_US:
+                while _catch_up(limit) == 1:
+                    pass
+    _air = _us() + _answer_us
 
 
 def _catch_up(end):
     # Live through what is due, but stop after each instant that may have woken somebody.
     # 1: something happened; 2: the end is reached; 0: nothing due before the timeline moves on
-    global _now
-    limit = _v0 + (_us() - _r0) * _rate // 1000
+    global _now, _behind, _air
+    real = _us()
+    if _air and real > _air:
+        _air = 0
+        tell(AIR, 0)
+    limit = _v0 + (real - _r0) * _rate // 1000
     if limit > _horizon:
         limit = _horizon
+    if not _behind and limit - _now > _BEHIND_US and limit - _now > _BEHIND_REAL_US * _rate // 1000:
+        _behind = True
+        tell(BEHIND, 1)
     if _step(end if end < limit else limit):
         return 1
     if end <= limit:
@@ -306,6 +354,9 @@ def _catch_up(end):
         return 2
     if _now < limit:
         _now = limit
+    if _behind:
+        _behind = False
+        tell(BEHIND, 0)
     return 0
 
 
@@ -334,6 +385,7 @@ class Poll:
         self._real = real_select.poll()
         self._real.register(_channel, 1)
         self._soft = []
+        self._wrapped = {}  # id of a built-in socket -> the shim around it
         self._looked = 0
 
     def register(self, obj, mask=5):
@@ -344,7 +396,13 @@ class Poll:
                     return
             self._soft.append([obj, mask])
         else:
-            self._real.register(obj, mask)
+            self._real.register(self._inside(obj), mask)
+
+    def _inside(self, obj):
+        inside = getattr(obj, "inside", obj)
+        if inside is not obj:
+            self._wrapped[id(inside)] = obj
+        return inside
 
     def modify(self, obj, mask):
         if hasattr(obj, "ioctl"):
@@ -353,7 +411,7 @@ class Poll:
                     pair[1] = mask
                     return
             raise OSError(2)
-        self._real.modify(obj, mask)
+        self._real.modify(self._inside(obj), mask)
 
     def unregister(self, obj):
         if hasattr(obj, "ioctl"):
@@ -362,14 +420,19 @@ class Poll:
                     del self._soft[i]
                     return
         else:
-            self._real.unregister(obj)
+            inside = getattr(obj, "inside", obj)
+            self._wrapped.pop(id(inside), None)
+            self._real.unregister(inside)
 
     def _look(self, wait, ready):
+        global _air
         for obj, event in self._real.ipoll(wait):
             if obj is _channel:
                 wait = None
             else:
-                ready.append((obj, event))
+                ready.append((self._wrapped.get(id(obj), obj), event))
+                if _air and event & 1:
+                    _air = _us() + _quiet_us
         if wait is None:
             _listen()
         self._looked = _us()

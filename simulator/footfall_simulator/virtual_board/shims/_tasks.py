@@ -18,7 +18,9 @@ class TaskQueue:
         task.ph_key = key = _modules["asyncio.core"].ticks() if key is None else key
         before = None
         after = self._first
-        while after is not None and ticks_diff(after.ph_key, key) <= 0:  # equal times: first come, first served
+        while (
+            after is not None and ticks_diff(after.ph_key, key) <= 0
+        ):  # equal times: first come, first served
             before = after
             after = after.following
         task.following = after
@@ -48,7 +50,9 @@ class Task:
     def __init__(self, coro, globals=None):
         self.coro = coro
         self.data = None  # the queue or task that this one waits for; an exception to throw; the result
-        self.state = True  # True running; a TaskQueue: others wait for its end; None ended; False ended and noticed
+        self.state = (
+            True  # True running; a TaskQueue: others wait for its end; None ended; False ended and noticed
+        )
         self.ph_key = 0  # asyncio.core reads the time to run at under this name
         self.following = None
 

@@ -100,4 +100,8 @@ class WLAN:
             raise ValueError("unknown config param")
 
     def scan(self):
-        return [(b"footfall", b"\x02\x00\x00\x00\x00\x01", 6, _board.wifi_rssi, 3, False)] if _board.wifi_state else []
+        return (
+            [(b"footfall", b"\x02\x00\x00\x00\x00\x01", 6, _board.wifi_rssi, 3, False)]
+            if _board.wifi_state
+            else []
+        )

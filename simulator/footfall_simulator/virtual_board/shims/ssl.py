@@ -1,4 +1,6 @@
 # ssl as MicroPython has it on a board: a thin layer over the built-in tls. Debian's build lacks it.
+import socket
+
 import tls
 from tls import *
 
@@ -19,3 +21,7 @@ class SSLContext(tls.SSLContext):
 
     def load_verify_locations(self, cafile=None, cadata=None):
         super().load_verify_locations(_content(cafile) if cafile else cadata)
+
+    def wrap_socket(self, sock, **options):
+        inside = super().wrap_socket(getattr(sock, "inside", sock), **options)
+        return socket.socket(inside=inside)
