@@ -18,6 +18,7 @@ import sys
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from footfall_core.beam import PASSED_IN, PASSED_OUT, Barrier
@@ -37,6 +38,7 @@ __all__ = [
     "make_scenes",
     "match",
     "measure",
+    "put_between_markers",
     "score",
     "table",
     "wilson",
@@ -50,6 +52,9 @@ OTHER_SCENES = 2_000
 SINGLE_FILE_GAP_MS = 400.0
 SINGLE_FILE_SPARE_MS = 1600.0  # mean of what comes on top, drawn from an exponential distribution
 SCENE_GAP_MS = 4000.0  # between other scenes: each is judged alone
+SITING_HEIGHTS_MM = (800, 900, 1000, 1050, 1100, 1150, 1200, 1300)
+SITING_SPACINGS_MM = (40, 60, 80, 120, 150, 200)
+SITING_BEHAVIOURS = ("single_file", "hurrying", "backpack", "tailgating_200", "back_last", "hand")
 FAULT_SETTLE_MS = 60_001
 
 
@@ -225,29 +230,86 @@ def table(scores: Sequence[Score], beams: Beams, seed: int) -> str:
     return "\n".join(lines)
 
 
+def siting_table(scenes: int, seed: int) -> str:
+    """How height and spacing of the beams change what is counted right, as a Markdown table: for whoever mounts them."""
+    lines = [
+        "| Spacing | Height | " + " | ".join(BEHAVIOURS[name].title for name in SITING_BEHAVIOURS) + " |",
+        "|--:|--:|" + "--:|" * len(SITING_BEHAVIOURS),
+    ]
+    usual = Beams()
+    sites = [Beams(usual.spacing_mm, height_mm) for height_mm in SITING_HEIGHTS_MM]
+    sites += [Beams(spacing_mm, usual.height_mm) for spacing_mm in SITING_SPACINGS_MM]
+    for beams in sites:
+        _say(f"{beams.spacing_mm} mm apart, {beams.height_mm} mm high")
+        shares = [measure(name, scenes, seed, beams).share for name in SITING_BEHAVIOURS]
+        row = " | ".join(f"{share:.1%}" for share in shares)
+        lines.append(f"| {beams.spacing_mm} mm | {beams.height_mm} mm | {row} |")
+    return "\n".join(lines)
+
+
+def _say(what: str) -> None:
+    """Progress, beside the table."""
+    sys.stderr.write(f"{what} ...\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the accuracy table. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="footfall simulate accuracy",
         description="Walk seeded people through the light barrier and report how many passages are counted right.",
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="another number, other people (default 1)")
     parser.add_argument("--people", type=int, default=SINGLE_FILE_PEOPLE, help="single-file people")
     parser.add_argument("--scenes", type=int, default=OTHER_SCENES, help="scenes of every other behaviour")
-    parser.add_argument("--height", type=int, default=1100, help="height of the beams in mm")
-    parser.add_argument("--spacing", type=int, default=100, help="distance between the beams in mm")
+    parser.add_argument("--height", type=int, default=Beams().height_mm, help="height of the beams in mm")
+    parser.add_argument(
+        "--spacing", type=int, default=Beams().spacing_mm, help="distance between the beams in mm"
+    )
+    parser.add_argument(
+        "--siting", action="store_true", help="compare heights and spacings of the beams instead"
+    )
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between FILE's markers")
     options = parser.parse_args(arguments)
     for name in ("people", "scenes", "height", "spacing"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be 1 or more, not {getattr(options, name)}")
-    beams = Beams(options.spacing, options.height)
+    try:
+        if options.siting:
+            report = siting_table(options.scenes, options.seed)
+        else:
+            report = _report(
+                options.people, options.scenes, options.seed, Beams(options.spacing, options.height)
+            )
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return 130
+    if options.write is None:
+        sys.stdout.write(report + "\n")
+        return 0
+    try:
+        put_between_markers(options.write, "siting" if options.siting else "accuracy", report)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"{options.write}: {getattr(error, 'strerror', None) or error}\n")
+        return 1
+    return 0
+
+
+def put_between_markers(path: Path, name: str, report: str) -> None:
+    """Replace what stands between `<!-- name -->` and `<!-- /name -->` in a file. ValueError if they are not there."""
+    text = path.read_text("utf-8")
+    before, opening, rest = text.partition(f"<!-- {name} -->\n")
+    _, closing, after = rest.partition(f"<!-- /{name} -->")
+    if not opening or not closing:
+        raise ValueError(f"has no lines <!-- {name} --> and <!-- /{name} --> to write between")
+    path.write_text(f"{before}{opening}{report}\n{closing}{after}", "utf-8")
+
+
+def _report(people: int, scenes: int, seed: int, beams: Beams) -> str:
     scores = []
     for name, behaviour in BEHAVIOURS.items():
-        sys.stderr.write(f"{behaviour.title} ...\n")
-        scenes = options.people if name == "single_file" else options.scenes
-        scores.append(measure(name, scenes, options.seed, beams))
-    sys.stdout.write(table(scores, beams, options.seed) + "\n")
-    return 0
+        _say(behaviour.title)
+        scores.append(measure(name, people if name == "single_file" else scenes, seed, beams))
+    return table(scores, beams, seed)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The light barrier against people: what walked is the truth, the counter is judged by it."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from footfall_core.beam import Barrier
-from footfall_simulator.accuracy import Score, count_edges, main, match, measure, table, wilson
+from footfall_simulator.accuracy import OTHER_SCENES, Score, count_edges, main, match, measure, table, wilson
 from footfall_simulator.behaviours import BEHAVIOURS
 from footfall_simulator.people import IN, OUT, Beams, Crossing, Edge
 
@@ -112,3 +113,46 @@ def test_a_senseless_number_is_refused_in_words(capsys):
         main(["--people", "0"])
     assert caught.value.code == 2
     assert "--people must be 1 or more" in capsys.readouterr().err
+
+
+def test_the_siting_report_compares_heights_and_spacings(capsys):
+    assert main(["--siting", "--scenes", "20"]) == 0
+    rows = re.findall(r"^\| \d+ mm \| \d+ mm \|.*", capsys.readouterr().out, re.MULTILINE)
+    assert len(rows) == 14
+    assert rows[0].startswith("| 100 mm | 800 mm |")
+
+
+def test_ctrl_c_ends_the_report_with_a_word(capsys, mocker):
+    mocker.patch("footfall_simulator.accuracy.measure", side_effect=KeyboardInterrupt)
+    assert main([]) == 130
+    assert capsys.readouterr().err.endswith("stopped\n")
+
+
+def test_the_table_is_written_between_its_markers(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n<!-- accuracy -->\nold\n<!-- /accuracy -->\nend\n", "utf-8")
+    assert main(["--people", "10", "--scenes", "2", "--write", str(page)]) == 0
+    text = page.read_text("utf-8")
+    assert text.startswith("# Page\n<!-- accuracy -->\nSeed 1;")
+    assert text.endswith("|\n<!-- /accuracy -->\nend\n")
+    assert "old" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("# Page\n", "has no lines <!-- accuracy -->"), (None, "No such file")]
+)
+def test_a_page_that_cannot_take_the_table_is_named(tmp_path, capsys, text, words):
+    page = tmp_path / "page.md"
+    if text is not None:
+        page.write_text(text, "utf-8")
+    assert main(["--people", "10", "--scenes", "2", "--write", str(page)]) == 1
+    last_line = capsys.readouterr().err.splitlines()[-1]
+    assert last_line.startswith(f"{page}: {words}")
+
+
+@pytest.mark.parametrize("name", ["child_below", "tailgating_200", "back_last", "hand"])
+def test_the_documented_table_is_what_this_code_gives(name):
+    """A row of docs/accuracy.md that differs wants `footfall simulate accuracy --write docs/accuracy.md`."""
+    documented = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text("utf-8").splitlines()
+    row = table([measure(name, OTHER_SCENES, 1, BEAMS)], BEAMS, 1).splitlines()[-1]
+    assert row in documented
