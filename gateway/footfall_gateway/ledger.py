@@ -403,8 +403,8 @@ class _Storing:
                 "SELECT first_seq, last_seq, last_t_ms, first_received_ms FROM boot WHERE spool_id = ? AND boot = ?",
                 (spool.id, number),
             ).fetchone()
-            extent = row or (first, last, -1, self.now_ms)
-            boot = _Boot(*extent[:4], clock=load_clock(self.sql, spool.id, number))
+            extent: tuple[int, int, int, int] = row or (first, last, -1, self.now_ms)
+            boot = _Boot(*extent, load_clock(self.sql, spool.id, number))
             spool.boots[number] = boot
         boot.first_seq = min(boot.first_seq, first)
         boot.last_seq = max(boot.last_seq, last)

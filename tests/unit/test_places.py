@@ -1,0 +1,89 @@
+"""Which door a barrier stands at, and when: a later entry takes over, for the barrier and for the door."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from footfall_gateway.places import Placement, Places, Site, local_midnight_ms
+
+LAB, BUS = Site("lab", "Lab", "Europe/Berlin"), Site("bus", "Bus", "Europe/Berlin")
+
+
+def doors_at(places: Places, node: str, utc_ms: int) -> set[tuple[str, str]]:
+    return {(one.site, one.door) for one in places.of_node(node, utc_ms, utc_ms + 1)}
+
+
+def test_a_barrier_that_moves_counts_for_its_new_door_from_then_on() -> None:
+    places = Places(
+        [LAB, BUS], [Placement("lab", "main", "n", 0, 100), Placement("bus", "door", "n", 0, 200)]
+    )
+    assert [doors_at(places, "n", at) for at in (99, 100, 199, 200)] == [
+        set(), {("lab", "main")}, {("lab", "main")}, {("bus", "door")},
+    ]  # fmt: skip
+
+
+def test_a_door_with_a_new_node_leaves_the_old_one() -> None:
+    places = Places([LAB], [Placement("lab", "main", "old", 0, 0), Placement("lab", "main", "new", 0, 200)])
+    assert doors_at(places, "old", 199) == {("lab", "main")}
+    assert doors_at(places, "old", 200) == set()
+    assert doors_at(places, "new", 199) == set()
+    assert {one.node for one in places.of_door("lab", "main", 100, 300)} == {"old", "new"}
+
+
+def test_entries_of_one_door_and_day_stand_side_by_side() -> None:
+    places = Places([LAB], [Placement("lab", "main", "n", 0), Placement("lab", "main", "n", 1)])
+    assert {one.barrier for one in places.of_door("lab", "main", 0, 1)} == {0, 1}
+
+
+def test_buttons_and_a_barrier_of_one_door_do_not_replace_each_other() -> None:
+    places = Places([LAB], [Placement("lab", "main", "n", 0, 0), Placement("lab", "main", "t", None, 50)])
+    assert doors_at(places, "n", 60) == doors_at(places, "t", 60) == {("lab", "main")}
+
+
+@pytest.mark.parametrize(
+    ("sites", "entries", "said"),
+    [
+        ([LAB], [Placement("bus", "door", "n", 0)], 'site "bus", which is not described'),
+        (
+            [LAB],
+            [Placement("lab", "a", "n", 0), Placement("lab", "b", "n", 0)],
+            "two doors from the same day on",
+        ),
+        ([Site("x", "X", "Europe/Atlantis")], [], "is not a time zone"),
+        ([Site("x", "X", "../etc/passwd")], [], "is not a time zone"),
+    ],
+)
+def test_entries_that_contradict_each_other_are_refused_in_one_line(
+    sites: list[Site], entries: list[Placement], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said) as refused:
+        Places(sites, entries)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_fingerprint_changes_with_what_the_buckets_depend_on_only() -> None:
+    def fingerprint(**changed: object) -> str:
+        return Places(
+            [LAB], [Placement(**({"site": "lab", "door": "a", "node": "n", "barrier": 0} | changed))]
+        ).fingerprint  # type: ignore[arg-type]
+
+    same = Places([Site("lab", "Another name", "Europe/Berlin", 5)], [Placement("lab", "a", "n", 0)])
+    assert fingerprint() == same.fingerprint
+    assert (
+        len(
+            {
+                fingerprint(),
+                fingerprint(door="b"),
+                fingerprint(valid_from_ms=5),
+                fingerprint(calibrate_in=1.1),
+            }
+        )
+        == 4
+    )
+
+
+def test_midnight_is_local() -> None:
+    moment = dt.datetime(2026, 7, 1, tzinfo=dt.UTC).timestamp() * 1000 - 2 * 3_600_000
+    assert local_midnight_ms(dt.date(2026, 7, 1), "Europe/Berlin") == moment
