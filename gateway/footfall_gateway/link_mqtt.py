@@ -142,10 +142,7 @@ class MqttLink:
             return
         self._connection += 1
         self._connected_at = time.monotonic()
-        self._outage.works()
-        log.info("%s: connected", self.name)
         self._client.subscribe([(wanted, 1) for wanted in SUBSCRIPTIONS])
-        self._inbox.put(Opened(self))
 
     def _on_subscribe(self, _mid: int, codes: list[ReasonCode], _properties: object) -> None:
         for wanted, code in zip(SUBSCRIPTIONS, codes, strict=False):
@@ -156,16 +153,23 @@ class MqttLink:
                     wanted,
                     self._settings.username or "(none)",
                 )
+        self._outage.works()
+        log.info("%s: connected, listening", self.name)
+        self._inbox.put(Opened(self))
 
     def _on_connect_fail(self) -> None:
         error = sys.exception()  # paho calls from within its `except`; it passes the error nowhere else
-        self._outage.fails(failure(error) if error else "no connection")
+        self._quick_losses = 0  # a broker that was away, not a rival that took the place
+        self._outage.fails(failure(error, self._settings) if error else "no connection")
 
     def _on_disconnect(self, _flags: paho.DisconnectFlags, code: ReasonCode, _properties: object) -> None:
         lasted_s = time.monotonic() - self._connected_at if self.connected else None
         self._connected_at = 0.0
         refused, self._refused = self._refused, False
-        if self._leaving or refused or lasted_s is None:
+        if self._leaving or refused:
+            return
+        if lasted_s is None:
+            self._outage.fails("it ends the connection before it has begun; does this port want TLS?")
             return
         self._quick_losses = self._quick_losses + 1 if lasted_s < QUICK_LOSS_S else 0
         if self._quick_losses >= QUICK_LOSSES:
@@ -203,7 +207,7 @@ def probe(settings: MqttSettings, password: Secret | None) -> str | None:
     try:
         client.connect(settings.host, settings.effective_port)
     except OSError as error:
-        return failure(error)
+        return failure(error, settings)
     client.loop_start()
     try:
         return answer.get(timeout=CONNECT_TIMEOUT_S)
@@ -229,7 +233,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     return context
 
 
-def failure(error: BaseException) -> str:
+def failure(error: BaseException, settings: MqttSettings) -> str:
     """Why there is no connection, in words that say what to look at."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its TLS certificate is not accepted: {error.verify_message}; look at ca_file and host"
@@ -245,7 +249,9 @@ def failure(error: BaseException) -> str:
     for kind, text in words:
         if isinstance(error, kind):
             return text
-    return reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    if not isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}"
+    return reason(error) + ("; does this port speak TLS?" if settings.uses_tls else "")
 
 
 def _refusal(code: ReasonCode, settings: MqttSettings) -> str:
