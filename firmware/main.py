@@ -22,6 +22,7 @@ from node.terminal import Terminal
 from node.uplink import Uplink
 
 SENSORS_WAKE_MS = 200  # after power-up the outputs of light barriers are dead for up to 100 ms
+WATCH_S = 2  # between two feeds of the watchdog
 FLUSH_LOOK_MS = 200
 FLUSH_AFTER_MS = 800  # with the look above: a power cut costs at most a second of passages
 WAIT_BEFORE_REBOOT_MS = 1000  # for the answer to the command to go out
@@ -36,11 +37,12 @@ class Node:
         self.settings = config.load(system.node_name(), print)
         self.spool = Spool(max_bytes=self.settings.spool_kb * 1024)
         self.spool.open()
+        self.recorded = asyncio.Event()
         self.note_boot()
         self.supervisor = Supervisor(system.stop_with_traceback, self.reboot)
         self.watchdog = system.Watchdog(self.settings.watchdog_s)
         self.doors = [
-            Door(number, self.beam_inputs(barrier), barrier, self.spool.append, self.uptime)
+            Door(number, self.beam_inputs(barrier), barrier, self.append, self.uptime)
             for number, barrier in enumerate(self.settings.barriers)
         ]
         self.terminal = self.make_terminal() if self.settings.buttons else None
@@ -48,7 +50,7 @@ class Node:
         self.config_error = None
         self.config_text = flash.read(config.REMOTE_FILE)
         self.client = self.make_client() if self.settings.mqtt else None
-        self.time = TimeKeeper(self.uptime, self.publisher(topic.REPLY), self.spool.append, system.set_clock)
+        self.time = TimeKeeper(self.uptime, self.publisher(topic.REPLY), self.append, system.set_clock)
         self.time.start_from_flash(system.utc_ms(), node.RELEASED_UTC_MS)
         self.uplink = Uplink(
             self.spool, self.publisher(topic.RECORDS), self.uptime.now, self.settings.resend_s
@@ -79,7 +81,7 @@ class Node:
             len(settings.buttons),
             Lamps(settings.lamps),
             settings,
-            self.spool.append,
+            self.append,
             self.uptime,
         )
 
@@ -135,6 +137,11 @@ class Node:
 
     def network_is_up(self):
         return self.wifi is None or self.wifi.up()
+
+    def append(self, values):
+        """Keep a record; it is in flash a second later at most."""
+        self.spool.append(values)
+        self.recorded.set()
 
     # ---- from outside
 
@@ -227,7 +234,7 @@ class Node:
     def note_alive(self):
         """Counting without a break since then, and the totals of the node's life."""
         since_ms = max(door.since_ms for door in self.doors) if self.doors else self.uptime.now()
-        self.spool.append(
+        self.append(
             (self.uptime.now(), record.ALIVE, since_ms, self.spool.lifetime_in, self.spool.lifetime_out)
         )
 
@@ -244,31 +251,34 @@ class Node:
         finally:
             system.reset()
 
-    # ---- tasks
+    # ---- tasks: each sleeps until something happens
 
     async def keep_in_flash(self):
         """Flush, rather when nobody is in a door: while the flash is written, interrupts wait."""
-        waited_ms = 0
         while True:
-            await asyncio.sleep_ms(FLUSH_LOOK_MS)
-            self.watchdog.feed()
-            if any(part.changed for part in self.doors) or (self.terminal and self.terminal.changed):
-                for part in self.doors:
-                    part.changed = False
-                if self.terminal:
-                    self.terminal.changed = False
-                self.status.changed()
-            if not self.spool.unflushed():
-                waited_ms = 0
-                continue
-            waited_ms += FLUSH_LOOK_MS
-            if waited_ms >= FLUSH_AFTER_MS or all(door.quiet() for door in self.doors):
-                waited_ms = 0
+            await self.recorded.wait()
+            self.recorded.clear()
+            waited_ms = 0
+            while self.spool.unflushed():
+                await asyncio.sleep_ms(FLUSH_LOOK_MS)
+                waited_ms += FLUSH_LOOK_MS
+                if waited_ms < FLUSH_AFTER_MS and not all(door.quiet() for door in self.doors):
+                    continue
                 try:
                     self.spool.flush()
                 except OSError as error:
                     print("spool: writing to flash failed (%s), trying again" % error)
-                self.uplink.wake()
+            self.uplink.wake()
+
+    async def keep_watch(self):
+        """Feed the watchdog, and tell at once what others should know at once."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            self.watchdog.feed()
+            for part in self.doors + ([self.terminal] if self.terminal else []):
+                if part.changed:
+                    part.changed = False
+                    self.status.changed()
 
     async def keep_alive(self):
         """An alive record every so often: zero is not missing."""
@@ -284,11 +294,12 @@ class Node:
         tasks = []
         for door in self.doors:
             tasks.append(("door %d edges" % door.number, door.watch_edges))
-            tasks.append(("door %d time" % door.number, door.watch_time))
+            tasks.append(("door %d levels" % door.number, door.watch_levels))
         if self.terminal:
             tasks.append(("terminal edges", self.terminal.watch_edges))
-            tasks.append(("terminal time", self.terminal.watch_time))
+            tasks.append(("terminal levels", self.terminal.watch_levels))
         tasks.append(("flash", self.keep_in_flash))
+        tasks.append(("watch", self.keep_watch))
         tasks.append(("alive", self.keep_alive))
         if self.wifi:
             tasks.append(("wifi", self.wifi.keep))

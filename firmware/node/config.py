@@ -182,7 +182,10 @@ def _take(settings, values, report):
             where = "barriers[%d]." % i
             if not isinstance(barrier, dict):
                 raise Problem(where[:-1], barrier, "{...}")
-            one = {"outer": _pin(barrier.get("outer"), pin_table.INPUTS, used, where + "outer"), "inner": None}
+            one = {
+                "outer": _pin(barrier.get("outer"), pin_table.INPUTS, used, where + "outer"),
+                "inner": None,
+            }
             if barrier.get("inner") is not None:  # without: one beam, no direction
                 one["inner"] = _pin(barrier["inner"], pin_table.INPUTS, used, where + "inner")
             for name, bounds in _BARRIER.items():
@@ -192,7 +195,11 @@ def _take(settings, values, report):
 
     def take_pins(name, allowed):
         pins = _list(values, name, (), record.MAX_BUTTONS)
-        setattr(settings, name, tuple(_pin(pin, allowed, used, "%s[%d]" % (name, i)) for i, pin in enumerate(pins)))
+        setattr(
+            settings,
+            name,
+            tuple(_pin(pin, allowed, used, "%s[%d]" % (name, i)) for i, pin in enumerate(pins)),
+        )
 
     for name in values:
         if name not in _KNOWN:
@@ -228,7 +235,13 @@ def apply_remote(settings, text):
         where = "barriers[%d]." % i
         if not isinstance(barrier, dict):
             raise Problem(where[:-1], barrier, "{...}")
-        taken.append({name: _number(barrier, name, bounds, where) for name, bounds in _BARRIER.items() if name in barrier})
+        taken.append(
+            {
+                name: _number(barrier, name, bounds, where)
+                for name, bounds in _BARRIER.items()
+                if name in barrier
+            }
+        )
     for barrier, changes in zip(settings.barriers, taken):
         barrier.update(changes)
     for name, value in panel.items():

@@ -12,6 +12,7 @@ from footfall_core.beam import ticks_elapsed
 from micropython import const
 
 TICK_MS = const(100)  # how late a passage may be reported; its time is right all the same
+LOOK_MS = const(2000)  # between two looks at the beams themselves, for interrupts that got lost
 TRACE_FOR_MS = const(600000)  # a forgotten trace would fill the flash
 _DIRECTIONS = {beam.PASSED_IN: 1, beam.PASSED_OUT: -1, beam.PASSED: 0}
 _FAULTS = (  # event, beam, begins
@@ -77,16 +78,21 @@ class Door:
             self._append((self._uptime.now(), record.EDGE, self.number, self._barrier.raw))
 
     async def watch_edges(self):
-        """Judge edges as they come; for ever."""
+        """Judge edges as they come, and let time pass until all is quiet; for ever."""
         while True:
             await self._inputs.changed.wait()
-            self._take_edges()
-
-    async def watch_time(self):
-        """Let time pass in the state machine; for ever."""
-        while True:
-            await asyncio.sleep_ms(TICK_MS)
             self.tick()
+            while not self.quiet():
+                await asyncio.sleep_ms(TICK_MS)
+                self.tick()
+
+    async def watch_levels(self):
+        """Look at the beams now and then, in case an interrupt got lost; for ever."""
+        while True:
+            await asyncio.sleep_ms(LOOK_MS)
+            self.tick()
+            if not self.quiet():
+                self._inputs.changed.set()  # watch_edges goes on from here
 
     def tick(self):
         """All edges so far, then the time until now."""
@@ -101,7 +107,9 @@ class Door:
             lost = self._inputs.lost - self._lost
             self._lost = self._inputs.lost
             self._report("door %d: %d edges came too fast and are lost" % (self.number, lost))
-            self.since_ms = self._uptime.now()  # what came through meanwhile is not known: coverage begins anew
+            self.since_ms = (
+                self._uptime.now()
+            )  # what came through meanwhile is not known: coverage begins anew
         if self._new_limits and self._barrier.quiet() and not self._barrier.settled:
             self._begin(self._new_limits)
             self._new_limits = None

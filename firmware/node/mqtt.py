@@ -16,7 +16,9 @@ import struct
 from micropython import const
 from time import ticks_diff, ticks_ms
 
-MAX_INCOMING_BYTES = const(2048)  # a retained configuration at its largest; longer messages are skipped, and said so
+MAX_INCOMING_BYTES = const(
+    2048
+)  # a retained configuration at its largest; longer messages are skipped, and said so
 MAX_UNACKNOWLEDGED = const(8)  # published with QoS 1 and not yet confirmed by the broker
 FIRST_RETRY_S = const(1)
 LONGEST_RETRY_S = const(60)
@@ -169,7 +171,9 @@ class Client:
                 self._failure = error
             reason = str(self._failure) if isinstance(self._failure, MqttError) else why(self._failure)
             pause_ms = self._retry_s * 1000
-            pause_ms = pause_ms // 2 + random.getrandbits(16) * pause_ms // 65536  # not all nodes at the same moment
+            pause_ms = (
+                pause_ms // 2 + random.getrandbits(16) * pause_ms // 65536
+            )  # not all nodes at the same moment
             self._retry_s = min(self._retry_s * 2, LONGEST_RETRY_S)
             self._report(
                 "broker %s:%d: %s; trying again in %.1f s" % (self._host, self._port, reason, pause_ms / 1000)
@@ -273,13 +277,13 @@ class Client:
                 raise MqttError("broker refused the subscription to %s: see its access list" % topic)
 
     async def _watch(self):
-        """Look at the connection twice a second until something is overdue or broken; returns with self._failure set."""
+        """Look at the connection every second until something is overdue or broken; returns with self._failure set."""
         self._written_at = ticks_ms()
         self._ping_at = None
         began = ticks_ms()
         while not self._failure:
             try:
-                await asyncio.wait_for_ms(self._broken.wait(), 500)
+                await asyncio.wait_for_ms(self._broken.wait(), 1000)
             except asyncio.TimeoutError:
                 pass
             now = ticks_ms()
@@ -343,7 +347,9 @@ class Client:
                     await self._write(_packet(_PUBACK, number))
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # whatever it is, this connection is over; run() says why and makes a new one
+        except (
+            Exception
+        ) as error:  # whatever it is, this connection is over; run() says why and makes a new one
             self._fail(error)
 
     async def _read_packet(self):

@@ -22,7 +22,9 @@ from micropython import const
 import asyncio
 from node import flash
 
-SEGMENT_BYTES = const(4000)  # with the last frame below 4096, the block of the flash: larger blocks would only be copied
+SEGMENT_BYTES = const(
+    4000
+)  # with the last frame below 4096, the block of the flash: larger blocks would only be copied
 MAX_BYTES = const(1048576)  # of 2 MB that a board with 4 MB flash has for files; some 100,000 passages
 FILE_BYTES = const(512)  # what a file costs beside its content
 MAX_PENDING = const(512)  # records waiting for a flash that refuses them
@@ -69,7 +71,9 @@ class Spool:
     def open(self):
         """Find or create the spool and begin a new boot. Returns the number of the boot."""
         flash.make_folder(self._parent)
-        ids = [name for name in os.listdir(self._parent) if len(name) == 8 and not name.strip("0123456789abcdef")]
+        ids = [
+            name for name in os.listdir(self._parent) if len(name) == 8 and not name.strip("0123456789abcdef")
+        ]
         if ids:
             self.id = max(ids, key=self._age)
             if len(ids) > 1:
@@ -134,7 +138,10 @@ class Spool:
             if newest:
                 self.next_seq = seq
                 if reader.torn:
-                    self._report("spool: %d bytes were being written when the power went" % (len(data) - reader.good_bytes))
+                    self._report(
+                        "spool: %d bytes were being written when the power went"
+                        % (len(data) - reader.good_bytes)
+                    )
         return boot
 
     # ---- records in
@@ -278,7 +285,9 @@ class Spool:
             _, reader, frames = self._cursor
             boot = reader.boot
             last = self._last_of(self._cursor[0])
-            while self._cursor_seq <= last and len(encoded) < payload.MAX_BATCH_RECORDS and size <= _FULL_MARK:
+            while (
+                self._cursor_seq <= last and len(encoded) < payload.MAX_BATCH_RECORDS and size <= _FULL_MARK
+            ):
                 values = next(frames, None)
                 if values is None:
                     break

@@ -13,6 +13,7 @@ from footfall_core.button import ButtonPanel
 from micropython import const
 
 TICK_MS = const(50)
+LOOK_MS = const(2000)  # between two looks at the buttons themselves, for interrupts that got lost
 STUCK_AFTER_MS = const(60000)  # nobody holds a button for that long: something leans on it, or it is broken
 _LONGEST_STEP_MS = const(0x0FFFFFFF)
 
@@ -45,18 +46,29 @@ class Terminal:
     def identify(self, duration_ms):
         """Flash all lamps for a while, so that whoever stands there sees which terminal it is."""
         self._identify_ms = duration_ms
+        self._inputs.changed.set()
 
     async def watch_edges(self):
-        """Judge contacts as they move; for ever."""
+        """Judge contacts as they move, and let time pass until the lockout is over and the lamps are dark; for ever."""
         while True:
             await self._inputs.changed.wait()
-            self._take_edges()
-
-    async def watch_time(self):
-        """Let time pass: bounce settles, the lockout ends, lamps go dark; for ever."""
-        while True:
-            await asyncio.sleep_ms(TICK_MS)
             self.tick()
+            while not self._quiet():
+                await asyncio.sleep_ms(TICK_MS)
+                self.tick()
+
+    async def watch_levels(self):
+        """Look at the buttons now and then, in case an interrupt got lost; for ever."""
+        while True:
+            await asyncio.sleep_ms(LOOK_MS)
+            self._inputs.changed.set()
+
+    def _quiet(self):
+        """True when nothing runs: no contact moves, none is held, nothing is lit."""
+        return (
+            not (self._inputs.waiting() or self._panel.down or self._lit or self._identify_ms)
+            and self._panel.quiet()
+        )
 
     def tick(self):
         """All contacts so far, then the time until now."""
@@ -75,7 +87,7 @@ class Terminal:
                 if n:
                     self._append((self._uptime.now(), record.SUPPRESSED, button, n))
         if self._identify_ms > 0:
-            self._identify_ms -= TICK_MS
+            self._identify_ms = max(self._identify_ms - TICK_MS, 0)
             self._lamps.show(-1 if self._identify_ms // 250 & 1 else 0)
         else:
             self._lamps.show(self._lit)

@@ -14,6 +14,7 @@ from micropython import const
 WINDOW = const(4)
 RESEND_AFTER_S = const(10)
 LONGEST_RESEND_S = const(160)
+IDLE_LOOK_MS = const(10000)  # with nothing on its way; new records and connections wake it at once
 WAIT_FOR_ACK_MS = const(2000)  # after a connect: the retained acknowledgement tells where to go on
 
 
@@ -62,7 +63,9 @@ class Uplink:
             self._refuse("acknowledgement for record %d, but the last one is %d" % (seq, self._spool.flushed))
             return
         if seq < self._spool.acked and not self._fresh:
-            self._report("the gateway has only up to record %d, had %d: sending again" % (seq, self._spool.acked))
+            self._report(
+                "the gateway has only up to record %d, had %d: sending again" % (seq, self._spool.acked)
+            )
             self._on_the_way.clear()
             self._next = seq + 1
             self._spool.acked = seq
@@ -83,7 +86,7 @@ class Uplink:
         """Send what there is, as fast as it is acknowledged; for ever."""
         while True:
             try:
-                await asyncio.wait_for_ms(self._wake.wait(), 1000)
+                await asyncio.wait_for_ms(self._wake.wait(), 1000 if self._on_the_way else IDLE_LOOK_MS)
             except asyncio.TimeoutError:
                 pass
             self._wake.clear()
