@@ -8,7 +8,7 @@ The line, in both directions:
 it), `json` is exactly the payload that MQTT would carry, on one line, and `crc` is the CRC-32 (IEEE, as in zlib and
 `binascii.crc32`) of all bytes before the `*`, as 8 small hexadecimal digits. Example:
 
-    ack {"v":1,"spool":"8f3a01c2","seq":1090}*5e1f6f0b
+    ack {"v":1,"spool":"8f3a01c2","seq":1090}*c31a91b6
 
 The `*` that counts is the ninth byte from the end. `\\r` before `\\n` is allowed. The node's name is not in the line:
 it is in the settings, beside the port. A line that does not begin with a leaf and ` {` is console text of the board
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 def encode_line(leaf: str, payload: str) -> bytes:
     """One line for the cable, with its end. `payload` must not contain a line break (compact JSON does not)."""
     body = f"{leaf} {payload}".encode()
-    return body + b"*%08x\\n" % binascii.crc32(body)
+    return body + b"*%08x\n" % binascii.crc32(body)
 
 
 def decode_line(line: bytes) -> tuple[str, bytes] | None:
@@ -68,12 +68,12 @@ class Lines:
         self._dropping = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        *whole, rest = (self._rest + data).split(b"\\n")
+        *whole, rest = (self._rest + data).split(b"\n")
         for line in whole:
             if self._dropping or len(line) > MAX_LINE_BYTES:
                 self._dropping = False
             elif line:
-                yield line.removesuffix(b"\\r")
+                yield line.removesuffix(b"\r")
         if self._dropping or len(rest) > MAX_LINE_BYTES:
             self._dropping = True
             rest = b""

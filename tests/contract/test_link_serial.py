@@ -1,0 +1,318 @@
+"""The serial link: the line on the cable, and a cable that is pulled out. The far end is a pty, or a port that dies."""
+
+import binascii
+import json
+import logging
+import os
+import random
+import time
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import serial
+
+from footfall_gateway import link_serial
+from footfall_gateway.ledger import Ledger
+from footfall_gateway.link import MAX_KEPT_BYTES, Arrived, Inbox, Opened
+from footfall_gateway.link_serial import MAX_LINE_BYTES, Lines, SerialLink, decode_line, encode_line
+from footfall_gateway.service import Gateway, ledger_path
+from footfall_gateway.settings import Door, GatewaySettings, SerialSettings, Settings, Site
+
+LIMIT_S = 30
+BATCH = '{"v":1,"spool":"8f3a01c2","boot":12,"seq":1041,"r":[[81234567,"P",0,1,420]]}'
+
+
+class Cable:
+    """A pty behind a name that stays: `node` is the far end; `pull` and `plug` as with a USB cable."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.node = -1
+        self._near = -1  # kept open, or the far end could not be read before the gateway has opened its end
+
+    def plug(self) -> None:
+        self.node, self._near = os.openpty()
+        tty.setraw(self._near)
+        self.path.symlink_to(os.ttyname(self._near))
+
+    def pull(self) -> None:
+        self.path.unlink()
+        os.close(self.node)
+        os.close(self._near)
+        self.node = -1
+
+    def write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self.node, data) :]
+
+    def read_line(self) -> bytes:
+        """What the gateway says to the node, one line."""
+        line = b""
+        while not line.endswith(b"\n"):
+            line += os.read(self.node, 1)
+        return line
+
+
+@pytest.fixture
+def cable(tmp_path: Path) -> Iterator[Cable]:
+    cable = Cable(tmp_path / "ttyUSB0")
+    yield cable
+    if cable.node >= 0:
+        cable.pull()
+
+
+@pytest.fixture
+def link(cable, monkeypatch) -> Iterator[Callable[[], tuple[SerialLink, Inbox]]]:
+    monkeypatch.setattr(link_serial, "RETRY_FIRST_S", 0.02)
+    monkeypatch.setattr(link_serial, "RETRY_LIMIT_S", 0.1)
+    monkeypatch.setattr(link_serial, "READ_TIMEOUT_S", 0.05)
+    made = []
+
+    def crashed(error: BaseException) -> None:
+        raise AssertionError from error
+
+    def make() -> tuple[SerialLink, Inbox]:
+        inbox = Inbox()
+        one = SerialLink(SerialSettings(port=str(cable.path), node="ff-1"), inbox, crashed)
+        made.append((one, inbox))
+        one.start()
+        return one, inbox
+
+    yield make
+    for one, inbox in made:
+        inbox.close()
+        one.stop()
+
+
+def take(inbox: Inbox, kind: type) -> Arrived | Opened:
+    """The next item of the inbox, which must be of this kind."""
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        for item in inbox.take(1, 0.1):
+            assert isinstance(item, kind), item
+            return item
+    pytest.fail(f"no {kind.__name__} came")
+
+
+def logged(caplog, words: str) -> str:
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        for record in caplog.records:
+            if words in record.message:
+                return record.message
+        time.sleep(0.01)
+    pytest.fail(f"no line with {words!r} in {[record.message for record in caplog.records]}")
+
+
+# ----------------------------------------------------------------------------------------------------- the line
+
+
+def test_a_line_is_leaf_json_star_and_the_crc32_of_all_before_the_star():
+    line = encode_line("ack", '{"v":1,"spool":"8f3a01c2","seq":1090}')
+    body = b'ack {"v":1,"spool":"8f3a01c2","seq":1090}'
+    assert line == body + b"*" + format(binascii.crc32(body), "08x").encode() + b"\n"
+    # worked out with another program: printf '%s' 'ack {...}' | gzip -c | tail -c8 | od -t x4
+    assert line == b'ack {"v":1,"spool":"8f3a01c2","seq":1090}*c31a91b6\n'
+    assert decode_line(line[:-1]) == ("ack", b'{"v":1,"spool":"8f3a01c2","seq":1090}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"passage t=81234567 barrier=0 in transit=420",
+        b"Traceback (most recent call last):",
+        b'{"v":1}*00000000',
+        b"records of yesterday*00000000",
+        b'unknown {"v":1}*00000000',
+        b"\xff\xfe{",
+        b"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)",
+    ],
+)
+def test_console_text_of_the_board_is_no_message_and_no_damage(text):
+    assert decode_line(text) is None
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_line_that_lost_bytes_is_damaged(cut):
+    line = encode_line("records", BATCH)[:-1]
+    for damaged in (line[:-cut], line[:20] + line[20 + cut :]):
+        with pytest.raises(ValueError, match="checksum"):
+            decode_line(damaged)
+
+
+def test_every_single_wrong_bit_is_noticed():
+    line = encode_line("records", BATCH)[:-1]
+    for position in range(len("records {"), len(line)):
+        for bit in range(8):
+            damaged = bytearray(line)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(ValueError, match="checksum"):
+                decode_line(bytes(damaged))
+
+
+def test_a_star_inside_the_json_does_no_harm():
+    payload = '{"fw":"a*b*deadbeef"}'
+    assert decode_line(encode_line("state", payload)[:-1]) == ("state", payload.encode())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lines_are_the_same_in_whatever_pieces_they_come(seed):
+    rng = random.Random(seed)
+    expected = [encode_line("records", BATCH[: rng.randrange(len(BATCH))])[:-1] for _ in range(50)]
+    stream = b"".join(line + rng.choice([b"\n", b"\r\n"]) for line in expected)
+    lines = Lines()
+    found: list[bytes] = []
+    while stream:
+        n = rng.randrange(1, 40)
+        found += lines.feed(stream[:n])
+        stream = stream[n:]
+    assert found == expected
+
+
+def test_an_endless_line_takes_no_memory_and_the_next_one_is_read():
+    lines = Lines()
+    for _ in range(1000):
+        assert list(lines.feed(b"x" * 1000)) == []
+        assert len(lines._rest) <= MAX_LINE_BYTES
+    assert list(lines.feed(b"\nnext\n")) == [b"next"]
+
+
+# ---------------------------------------------------------------------------------------------------- the cable
+
+
+def test_messages_of_the_node_arrive_under_the_topic_of_its_name(cable, link):
+    cable.plug()
+    one, inbox = link()
+    take(inbox, Opened)
+    cable.write(b"boot noise \xff\xfe\r\n" + encode_line("records", BATCH) + encode_line("ack", "{}"))
+    cable.write(encode_line("state", '{"v":1,"online":true}'))
+    records, state = take(inbox, Arrived), take(inbox, Arrived)
+    assert records == Arrived(one, "footfall/1/ff-1/records", BATCH.encode())
+    assert (state.topic, state.payload) == ("footfall/1/ff-1/state", b'{"v":1,"online":true}')
+
+
+def test_a_damaged_line_is_counted_told_and_passed_over(cable, link, caplog):
+    cable.plug()
+    one, inbox = link()
+    take(inbox, Opened)
+    line = encode_line("records", BATCH)
+    cable.write(line[:30] + b"#" + line[31:] + line)
+    assert take(inbox, Arrived).payload == BATCH.encode()
+    assert one.damaged == 1
+    assert "damaged line (1 so far), the node will send it again" in caplog.text
+
+
+def test_a_huge_payload_does_not_come_through(cable, link):
+    cable.plug()
+    _, inbox = link()
+    take(inbox, Opened)
+    cable.write(encode_line("records", "{" + "x" * 100_000) + encode_line("records", BATCH))
+    arrived = take(inbox, Arrived)
+    assert arrived.payload == BATCH.encode()
+    assert len(arrived.payload) <= MAX_KEPT_BYTES
+
+
+def test_what_is_sent_has_the_same_form(cable, link):
+    cable.plug()
+    one, inbox = link()
+    take(inbox, Opened)
+    assert one.send("ff-1", "ack", '{"seq":1}', retain=True)
+    assert cable.read_line() == encode_line("ack", '{"seq":1}')
+    assert one.send("ff-2", "ack", "{}") is False  # another node is not at this cable
+
+
+def test_a_cable_that_is_pulled_and_plugged_again_goes_on_and_the_log_says_so(cable, link, caplog):
+    caplog.set_level(logging.INFO, "footfall_gateway")
+    one, inbox = link()
+    assert "not there; is the cable plugged in?" in logged(caplog, "not there")
+    for n in range(1, 4):
+        cable.plug()
+        take(inbox, Opened)
+        assert logged(caplog, "works again after")
+        caplog.clear()
+        cable.write(encode_line("records", f'{{"n":{n}}}'))
+        assert take(inbox, Arrived).payload == f'{{"n":{n}}}'.encode()
+        cable.pull()
+        logged(caplog, "trying again until it works")
+        assert one.send("ff-1", "ack", "{}") is False
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        serial.SerialException(
+            "device reports readiness to read but returned no data (device disconnected?)"
+        ),
+        OSError(5, "Input/output error"),
+        TypeError("'NoneType' object cannot be interpreted as an integer"),
+    ],
+    ids=["readiness", "EIO", "torn away"],
+)
+def test_each_way_in_which_pyserial_reports_a_vanished_port_is_survived(mocker, link, caplog, error):
+    healthy = mocker.Mock(in_waiting=1, **{"read.side_effect": [encode_line("records", BATCH), error]})
+    after = mocker.Mock(in_waiting=1)
+    after.read.side_effect = lambda _n: time.sleep(0.01) or b""
+    mocker.patch.object(link_serial, "_opened", side_effect=[healthy, after])
+    _, inbox = link()
+    take(inbox, Opened)
+    assert take(inbox, Arrived).payload == BATCH.encode()
+    take(inbox, Opened)
+    healthy.close.assert_called_once()
+    assert "unplugged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (serial.SerialException(13, "could not open port: [Errno 13] Permission denied"), "group dialout"),
+        (serial.SerialException(11, "Could not exclusively lock port"), "in use by another program"),
+        (serial.SerialException(2, "could not open port: No such file"), "is the cable plugged in?"),
+    ],
+)
+def test_why_a_port_cannot_be_opened_is_said_in_words_that_help(mocker, link, caplog, error, words):
+    mocker.patch.object(link_serial, "_opened", side_effect=error)
+    link()
+    assert words in logged(caplog, "serial port")
+
+
+def test_a_port_that_does_not_take_bytes_does_not_hold_up_the_gateway(mocker, link):
+    port = mocker.Mock(in_waiting=0)
+    port.read.side_effect = lambda _n: time.sleep(0.01) or b""
+    port.write.side_effect = serial.SerialTimeoutException("Write timeout")
+    mocker.patch.object(link_serial, "_opened", return_value=port)
+    one, inbox = link()
+    take(inbox, Opened)
+    assert one.send("ff-1", "ack", "{}") is False
+
+
+# ------------------------------------------------------------------------------------------- through the gateway
+
+
+def test_a_node_on_a_cable_is_stored_acknowledged_and_told_the_time(cable, tmp_path):
+    cable.plug()
+    settings = Settings(
+        gateway=GatewaySettings(data=tmp_path / "data"),
+        serial=(SerialSettings(port=str(cable.path), node="ff-1"),),
+        sites=(Site(id="lab", timezone="UTC", doors=(Door(id="main", node="ff-1"),)),),
+    )
+    now_ms = 1_767_225_600_000
+    gateway = Gateway(settings, clock=lambda: now_ms)
+    gateway.start()
+    cable.write(encode_line("reply", '{"v":1,"ask":"time","t":77}'))
+    leaf, payload = decode_line(cable.read_line()[:-1])
+    assert (leaf, json.loads(payload)) == ("command", {"v": 1, "do": "time", "t": 77, "utc": now_ms})
+    records = f'[[0,"C",{now_ms},"gw"],[1000,"P",0,1,420],[2000,"P",0,-1,420]]'
+    cable.write(encode_line("records", f'{{"v":1,"spool":"8f3a01c2","boot":1,"seq":1,"r":{records}}}'))
+    leaf, payload = decode_line(cable.read_line()[:-1])
+    assert (leaf, json.loads(payload)) == ("ack", {"v": 1, "spool": "8f3a01c2", "seq": 3})
+    cable.pull()
+    cable.plug()
+    leaf, payload = decode_line(cable.read_line()[:-1])  # said again, as the node may have missed it
+    assert (leaf, json.loads(payload)["seq"]) == ("ack", 3)
+    gateway.stop()
+    assert gateway.failure is None
+    with Ledger.open(ledger_path(settings), read_only=True) as ledger:
+        assert ledger.counters().records == 3
