@@ -653,11 +653,13 @@ def alive_span(utc_ms: Callable[[int], int | None], t_ms: int, since_ms: int) ->
     """[from, to) in UTC of the time that an alive record vouches for; None where it is undated or empty.
 
     Both ends are dated by themselves, so that two in a row leave no gap where the clock was corrected between them;
-    where it was stepped far, the span is still no longer than what really passed.
+    where it was stepped far between the ends, the span is what really passed before its end.
     """
     since_ms = max(since_ms, t_ms - MAX_ALIVE_MS)
     start, stop = utc_ms(since_ms), utc_ms(t_ms)
     if start is None or stop is None:
         return None
-    start = max(start, stop - (t_ms - since_ms) - MAX_CORRECTION_MS)
+    measured = stop - (t_ms - since_ms)
+    if abs(start - measured) > MAX_CORRECTION_MS:
+        start = measured
     return (start, stop) if start < stop else None

@@ -1,7 +1,5 @@
 """Coverage, days and occupancy: pure arithmetic on intervals, checked moment by moment where that is possible."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Milliseconds since boot become UTC by the clock records of the same boot, in whatever order those come."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import pytest

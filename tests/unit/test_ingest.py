@@ -1,7 +1,5 @@
 """Malformed input of every kind: nothing raises, the reason is said, and the good records around it count."""
 
-from __future__ import annotations
-
 import json
 import random
 

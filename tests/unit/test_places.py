@@ -1,7 +1,5 @@
 """Which door a barrier stands at, and when: a later entry takes over, for the barrier and for the door."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

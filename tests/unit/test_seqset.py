@@ -1,7 +1,5 @@
 """Which numbers are here: against a plain set of numbers, in any order."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 
