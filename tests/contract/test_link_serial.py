@@ -291,7 +291,8 @@ def test_a_port_that_does_not_take_bytes_does_not_hold_up_the_gateway(mocker, li
 # ------------------------------------------------------------------------------------------- through the gateway
 
 
-def test_a_node_on_a_cable_is_stored_acknowledged_and_told_the_time(cable, tmp_path):
+def test_a_node_on_a_cable_is_stored_acknowledged_and_told_the_time(cable, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "footfall_gateway")
     cable.plug()
     settings = Settings(
         gateway=GatewaySettings(data=tmp_path / "data"),
@@ -301,6 +302,7 @@ def test_a_node_on_a_cable_is_stored_acknowledged_and_told_the_time(cable, tmp_p
     now_ms = 1_767_225_600_000
     gateway = Gateway(settings, clock=lambda: now_ms)
     gateway.start()
+    logged(caplog, ": open")  # what came before is thrown away with the port's old bytes
     cable.write(encode_line("reply", '{"v":1,"ask":"time","t":77}'))
     leaf, payload = decode_line(cable.read_line()[:-1])
     assert (leaf, json.loads(payload)) == ("command", {"v": 1, "do": "time", "t": 77, "utc": now_ms})
