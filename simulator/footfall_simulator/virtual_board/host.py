@@ -298,7 +298,8 @@ class VirtualBoard:
 
         Edges of the same millisecond change together, before the first interrupt handler runs. With `hold_until` (as
         with `hold`) the board's clock stops at that virtual UTC until later edges are known: so a producer that falls
-        behind makes nothing late. An edge for an instant that the board has passed happens at once and counts as late.
+        behind makes nothing late. An edge for an instant that the board has already seen pass happens at once and counts
+        as late.
         """
         with self._lock:
             for utc_ms, pin, level in edges:
@@ -380,11 +381,7 @@ class VirtualBoard:
                 running = self._state == "running"
                 if left <= 0 or not running:
                     tail = "\n    ".join(self.lines_since(since)[-15:])
-                    why = (
-                        f"within {left + timeout_s if running else 0:g} s"
-                        if running
-                        else f"before it was {self._state}"
-                    )
+                    why = f"within {timeout_s:g} s" if running else f"before it was {self._state}"
                     raise BoardError(
                         f"{self.name}: no console line with {regex.pattern!r} {why}; it ended\n    {tail}"
                     )
