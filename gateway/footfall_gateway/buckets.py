@@ -120,7 +120,7 @@ def total(intervals: Iterable[Interval]) -> int:
 
 
 def fault_times(events: Sequence[tuple[int, int, int]], end: int) -> list[Interval]:
-    """When a barrier was blind, of its fault records (t, beam, begins) of one boot in order; an open fault lasts to `end`.
+    """When a barrier was blind: its fault records (t, beam, begins) of one boot, each beam's in order; an open fault lasts to `end`.
 
     One blocked beam blinds the barrier. A second "begins" of a beam changes nothing, nor does an "ends" without a begin.
     """

@@ -79,7 +79,8 @@ def suppressed_revision(
     """
     spool_id, boot, _ = place
     row = sql.execute(
-        "SELECT b FROM record WHERE spool_id = ? AND utc_ms > ? AND utc_ms <= ? AND boot = ? AND kind = 'B' AND a = ?"
+        "SELECT b FROM record WHERE spool_id = ? AND utc_ms > ? AND utc_ms <= ? AND boot = ? AND a = ?"
+        " AND kind IN ('P', 'B', 'Q', 'E') AND kind = 'B'"
         " ORDER BY utc_ms DESC, seq DESC LIMIT 1",
         (spool_id, utc_ms - QUARTER_MS, utc_ms, boot, button),
     ).fetchone()

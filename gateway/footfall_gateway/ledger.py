@@ -195,22 +195,14 @@ class Ledger:
     def undated(self) -> tuple[UndatedBoot, ...]:
         """The boots that never learned the time and counted something, between the dated records around them."""
         with self.database.reading() as sql:
-            rows = sql.execute(
-                "SELECT node.name, spool.name, boot.boot, sum(kind = 'P' AND b = 1), sum(kind = 'P' AND b = -1),"
-                " sum(kind = 'P' AND b = 0), sum(kind = 'B'),"
-                " (SELECT utc_ms FROM record AS r WHERE r.spool_id = boot.spool_id AND r.seq < boot.first_seq"
-                "  AND r.utc_ms IS NOT NULL ORDER BY r.seq DESC LIMIT 1),"
-                " (SELECT utc_ms FROM record AS r WHERE r.spool_id = boot.spool_id AND r.seq > boot.last_seq"
-                "  AND r.utc_ms IS NOT NULL ORDER BY r.seq LIMIT 1), boot.first_received_ms"
-                " FROM record JOIN boot ON boot.spool_id = record.spool_id AND boot.boot = record.boot"
-                " JOIN spool ON spool.id = record.spool_id JOIN node ON node.id = spool.node_id"
-                " WHERE utc_ms IS NULL AND kind IN ('P', 'B')"
-                " GROUP BY record.spool_id, record.boot ORDER BY 1, record.spool_id, record.boot"
+            spools = sql.execute(
+                "SELECT spool.id, node.name, spool.name FROM spool JOIN node ON node.id = node_id"
             ).fetchall()
-        return tuple(
-            UndatedBoot(*row[:8], row[9] if row[8] is None else min(row[8], row[9]))  # type: ignore[call-arg]
-            for row in rows
-        )
+            return tuple(
+                UndatedBoot(node, name, *counted)
+                for spool_id, node, name in spools
+                for counted in _undated(sql, spool_id)
+            )
 
     def quarantine(self, limit: int = 100, before_id: int | None = None) -> tuple[QuarantineEntry, ...]:
         """What was refused, newest first; page on with the last entry's id."""
@@ -270,6 +262,33 @@ class Ledger:
             removed = compact(sql, now_ms - retention_days * 86_400_000, limit)
         self._quarantine.forget()
         return removed
+
+
+def _undated(sql: sqlite3.Connection, spool_id: int) -> list[tuple[int, int, int, int, int, int | None, int]]:
+    """The last fields of UndatedBoot for each undated boot of this spool."""
+    boots = sql.execute(
+        "SELECT boot, sum(kind = 'P' AND b = 1), sum(kind = 'P' AND b = -1), sum(kind = 'P' AND b = 0), sum(kind = 'B')"
+        " FROM record WHERE spool_id = ? AND utc_ms IS NULL AND kind IN ('P', 'B', 'Q', 'E') AND kind IN ('P', 'B')"
+        " GROUP BY boot",
+        (spool_id,),
+    ).fetchall()
+    found = []
+    for boot, *counts in boots:
+        first_seq, last_seq, received_ms = sql.execute(
+            "SELECT first_seq, last_seq, first_received_ms FROM boot WHERE spool_id = ? AND boot = ?",
+            (spool_id, boot),
+        ).fetchone()
+        before = sql.execute(
+            "SELECT utc_ms FROM record WHERE spool_id = ? AND seq < ? AND utc_ms IS NOT NULL ORDER BY seq DESC LIMIT 1",
+            (spool_id, first_seq),
+        ).fetchone()
+        after = sql.execute(
+            "SELECT utc_ms FROM record WHERE spool_id = ? AND seq > ? AND utc_ms IS NOT NULL ORDER BY seq LIMIT 1",
+            (spool_id, last_seq),
+        ).fetchone()
+        after_ms = None if before is None else before[0]
+        found.append((boot, *counts, after_ms, received_ms if after is None else min(after[0], received_ms)))
+    return found
 
 
 @dataclass(slots=True)

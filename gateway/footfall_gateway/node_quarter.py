@@ -53,7 +53,8 @@ class _BootRecords:
         self.clock: BootClock = load_clock(sql, spool_id, number)
         self._faults: dict[int, list[tuple[int, int, int]]] = {}
         for t_ms, barrier, beam, begins in sql.execute(
-            "SELECT t_ms, a, b, c FROM record WHERE spool_id = ? AND boot = ? AND kind = 'F' ORDER BY t_ms, seq",
+            "SELECT t_ms, a, b, c FROM record INDEXED BY fault_by_beam"
+            " WHERE spool_id = ? AND boot = ? AND kind = 'F' ORDER BY a, b, t_ms, seq",
             (spool_id, number),
         ):
             self._faults.setdefault(barrier, []).append((t_ms, beam, begins))
@@ -102,11 +103,13 @@ class NodeReader:
         return found
 
     def _read_records(self, found: NodeQuarter, node_id: int, spool_id: int, quarter_ms: int) -> None:
-        rows = self._sql.execute(
-            "SELECT kind, utc_ms, a, b, c, boot, seq FROM record WHERE spool_id = ? AND utc_ms >= ? AND utc_ms < ?",
-            (spool_id, quarter_ms, quarter_ms + QUARTER_MS),
+        span = spool_id, quarter_ms, quarter_ms + QUARTER_MS
+        person = self._sql.execute(
+            "SELECT kind, utc_ms, a, b, boot, seq FROM record WHERE spool_id = ? AND utc_ms >= ? AND utc_ms < ?"
+            " AND kind IN ('P', 'B', 'Q', 'E')",
+            span,
         ).fetchall()
-        for kind, utc_ms, a, b, c, boot, seq in rows:
+        for kind, utc_ms, a, b, boot, seq in person:
             if kind == "P":
                 found.passages.append((utc_ms, a, b))
             elif kind == "B":
@@ -114,10 +117,16 @@ class NodeReader:
             elif kind == "Q":
                 revision = suppressed_revision(self._sql, node_id, (spool_id, boot, seq), a, utc_ms)
                 found.presses.append(Presses(utc_ms, a, revision, 0, b))
-            elif kind == "F" and c:
-                found.faults.append((utc_ms, a))
-            elif kind == "L":
+        trouble = self._sql.execute(
+            "SELECT kind, utc_ms, a, c FROM record WHERE spool_id = ? AND utc_ms >= ? AND utc_ms < ?"
+            " AND kind IN ('F', 'L')",
+            span,
+        )
+        for kind, utc_ms, a, c in trouble:
+            if kind == "L":
                 found.losses.append(utc_ms)
+            elif c:  # it begins
+                found.faults.append((utc_ms, a))
 
     def _read_alive(self, found: NodeQuarter, spool_id: int, quarter_ms: int) -> None:
         stop_ms = quarter_ms + QUARTER_MS
