@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.node_messages import NodeState
@@ -18,9 +19,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Seen:
+    """What was said last, so that only changes are told."""
+
     online: bool | None = None
     since: float = 0.0
-    beams: tuple[int, ...] = ()
+    faults: tuple[int, ...] = ()
+    dropped_edges: int = 0
+    lost: int = 0
+    config_error: str | None = None
 
 
 class NodeWatch:
@@ -50,23 +56,30 @@ class NodeWatch:
                 log.warning("node %s: offline%s; it keeps counting into its flash", node, lasted)
             seen.online = state.online
             seen.since = self._now()
-        if state.online and state.beams != seen.beams:
-            self._tell_beams(node, seen.beams, state.beams)
-            seen.beams = state.beams
-        if state.refused:
-            log.warning("node %s: did not take its configuration: %s", node, state.refused)
-        if state.online and not retained and self._outbox is not None:
-            self._write(self._outbox, node, state, now_ms)
+        if state.online:
+            self._tell_changes(node, seen, state)
+            if not retained and self._outbox is not None:
+                self._write(self._outbox, node, state, now_ms)
 
     @staticmethod
-    def _tell_beams(node: str, before: tuple[int, ...], after: tuple[int, ...]) -> None:
-        for barrier, (was, blocked) in enumerate(
-            zip(before + (0,) * (len(after) - len(before)), after, strict=False)
-        ):
-            if blocked and not was:
-                log.warning("node %s: barrier %d is blocked, it cannot count", node, barrier)
-            elif was and not blocked:
+    def _tell_changes(node: str, seen: _Seen, state: NodeState) -> None:
+        for barrier, (was, fault) in enumerate(zip_longest(seen.faults, state.faults, fillvalue=0)):
+            if fault and not was:
+                log.warning("node %s: barrier %d is obstructed, it cannot count", node, barrier)
+            elif was and not fault:
                 log.info("node %s: barrier %d is free again", node, barrier)
+        seen.faults = state.faults
+        if state.dropped_edges > seen.dropped_edges:
+            log.warning(
+                "node %s: %d edges came too fast to be kept since it booted", node, state.dropped_edges
+            )
+        seen.dropped_edges = state.dropped_edges
+        if state.lost > seen.lost:
+            log.warning("node %s: gave up %d records since it booted, its flash is full", node, state.lost)
+        seen.lost = state.lost
+        if state.config_error and state.config_error != seen.config_error:
+            log.warning("node %s: did not take its configuration: %s", node, state.config_error)
+        seen.config_error = state.config_error
 
     def _write(self, outbox: Outbox, node: str, state: NodeState, now_ms: int) -> None:
         placements = self._places.of_node(node, now_ms, now_ms + 1)
@@ -75,7 +88,7 @@ class NodeWatch:
         fields: dict[str, int | float | bool | str] = {
             name: value
             for name, value in (
-                ("uptime_s", state.up),
+                ("uptime_s", state.uptime_s),
                 ("heap_free", state.heap),
                 ("spool_depth", state.spool),
                 ("rssi", state.rssi),
@@ -83,7 +96,7 @@ class NodeWatch:
             )
             if value is not None
         }
-        fields["beam_blocked"] = any(state.beams)
+        fields["beam_blocked"] = any(state.faults)
         fields["missing"] = self._ledger.missing(node)
         tags = {"site": placements[0].site, "node": node}
         outbox.put(f"node_health {node} {now_ms}", point_line("node_health", tags, fields, now_ms), now_ms)

@@ -21,18 +21,19 @@ _Name = Annotated[str, Meta(max_length=64)]
 
 
 class NodeState(Struct, frozen=True, kw_only=True):
-    """The content of `state`. None: the node does not say. `beams`: per barrier its blocked beams, as bits."""
+    """The content of `state`. None: the node does not say. `faults`: per barrier the beams that are obstructed, as bits."""
 
     online: bool
     fw: _Name = ""
-    rev: _Count | None = None
-    beams: Annotated[tuple[Annotated[int, Meta(ge=0, le=3)], ...], Meta(max_length=8)] = ()
-    spool: _Count | None = None
+    uptime_s: _Count | None = None
+    faults: Annotated[tuple[Annotated[int, Meta(ge=0, le=3)], ...], Meta(max_length=8)] = ()
+    spool: _Count | None = None  # records that wait in its flash
+    lost: _Count = 0  # records it had to give up since boot, its flash was full
+    dropped_edges: _Count = 0  # edges since boot that came too fast to be kept
     heap: _Count | None = None
     rssi: Annotated[int, Meta(ge=-200, le=100)] | None = None
-    up: _Count | None = None  # seconds since boot
     clock_error_ms: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
-    refused: Annotated[str, Meta(max_length=300)] | None = None  # why it did not take its last configuration
+    config_error: Annotated[str, Meta(max_length=300)] | None = None  # why it did not take its configuration
 
 
 class NodeReply(Struct, frozen=True, kw_only=True):

@@ -70,7 +70,13 @@ class Shown:
             NodeWatch(ledger, here, outbox).report(
                 "ff-1",
                 NodeState(
-                    online=True, beams=(2,), spool=17, heap=61_000, rssi=-61, up=21_600, clock_error_ms=-3
+                    online=True,
+                    faults=(2,),
+                    spool=17,
+                    heap=61_000,
+                    rssi=-61,
+                    uptime_s=21_600,
+                    clock_error_ms=-3,
                 ),
                 self.now_ms,
                 retained=False,
