@@ -3,9 +3,9 @@
 Everything with pins is in board/, everything with a behaviour in node/, the rules of counting in lib/footfall_core.
 """
 
+import asyncio
 import gc
 
-import asyncio
 import node
 from board import system
 from board.inputs import Inputs
@@ -151,12 +151,16 @@ class Node:
         self.time.connected()
         self.status.changed()
 
-    def on_message(self, where, text):
+    def on_message(self, where, content):
         leaf = topic.parse(where)[1]
+        try:
+            text = str(content, "utf-8")
+        except UnicodeError:
+            text = ""  # no JSON either: whoever it is for refuses it
         if leaf == topic.ACK:
             self.uplink.on_ack(text)
         elif leaf == topic.CONFIG:
-            self.on_config(str(text, "utf-8"))
+            self.on_config(text)
         elif leaf == topic.COMMAND:
             self.commands.received(text)
 

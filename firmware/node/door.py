@@ -4,12 +4,13 @@ The judging is footfall_core.beam's. Here is the clockwork around it: edges in t
 now and then so that what depends on time passing (chatter settled, a beam blocked for too long) comes to be.
 """
 
+import asyncio
 from time import ticks_ms
 
-import asyncio
+from micropython import const
+
 from footfall_core import beam, record
 from footfall_core.beam import ticks_elapsed
-from micropython import const
 
 TICK_MS = const(100)  # how late a passage may be reported; its time is right all the same
 LOOK_MS = const(2000)  # between two looks at the beams themselves, for interrupts that got lost

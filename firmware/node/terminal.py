@@ -4,13 +4,14 @@ Built by main.py where buttons are configured. A lamp is lit from a counted pres
 count again: dark means "you may vote".
 """
 
+import asyncio
 from time import ticks_ms
 
-import asyncio
+from micropython import const
+
 from footfall_core import record
 from footfall_core.beam import ticks_elapsed
 from footfall_core.button import ButtonPanel
-from micropython import const
 
 TICK_MS = const(50)
 LOOK_MS = const(2000)  # between two looks at the buttons themselves, for interrupts that got lost

@@ -8,8 +8,9 @@ again, and it does not matter how much of it arrives twice.
 import asyncio
 from time import ticks_diff, ticks_ms
 
-from footfall_core.payload import PayloadError, decode_ack
 from micropython import const
+
+from footfall_core.payload import PayloadError, decode_ack
 
 WINDOW = const(4)
 RESEND_AFTER_S = const(10)
