@@ -4,7 +4,7 @@
 # virtual UTC in microseconds. The board's clock never runs ahead of the host's timeline, nor past the horizon up to
 # which the host has sent every edge. It may lag: code costs the processor time that it really takes, and whatever is
 # due (an edge, an alarm, the end of a sleep) happens at exactly its own instant, however late the process gets to it.
-# The network is looked at when nothing else is due, and every few real milliseconds in any case. Before it sends, the
+# The network is looked at when nothing else is due, now and then in any case. Before it sends, the
 # board asks the host to slow the timeline ("on the air") until an answer has come and the network has fallen quiet.
 # Shims share the firmware's heap: nothing here allocates without need.
 import sys
@@ -22,7 +22,10 @@ import uctypes
 from micropython import const
 
 _WINDOW = const(64)  # edges that the host sends ahead; host.py has the same number
-_LISTEN_US = const(5000)  # real time after which channel and network are looked at even by a busy board
+_LISTEN_US = const(5000)  # real time after which even a busy board looks at the channel ...
+_STARVING_US = const(
+    100000
+)  # ... and at the network: data from there is dated "now", so it waits until the board has caught up
 _FOREVER = const(1 << 60)
 _BEHIND_REAL_US = const(3000)  # a board that lags by more than this (times the rate), and by more than
 _BEHIND_US = const(200000)  # this, asks the timeline to wait
@@ -304,6 +307,8 @@ def _real_ms(end):
         ms = -1
     else:
         ms = ((end - _v0) * 1000 // _rate + _r0 - _us()) // 1000 + 1
+        if ms < 0:  # the process has stood still since it looked at the clock
+            ms = 0
     if _air:
         left = (_air - _us()) // 1000 + 1
         if ms < 0 or ms > left:
@@ -442,8 +447,11 @@ class Poll:
         ready = []
         end = _FOREVER if timeout is None or timeout < 0 else now() + timeout * 1000
         while True:
-            if _us() - self._looked > _LISTEN_US:
+            real = _us()
+            if real - self._looked > _STARVING_US:
                 self._look(0, ready)
+            elif real - _heard > _LISTEN_US:
+                _listen()
             for obj, wanted in self._soft:
                 event = obj.ioctl(3, wanted)
                 if event > 0:
