@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["cli", "main"]
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 PLUGINS = "footfall.commands"
 
 # Commands that live beside the code they call: name -> module:attribute
@@ -78,6 +77,7 @@ config_option = click.option(
     default=Path("footfall.toml"),
     show_default=True,
     envvar="FOOTFALL_CONFIG",
+    show_envvar=True,
     help="The settings file.",
 )
 
@@ -176,7 +176,7 @@ def export(config: Path, *, hours: bool, form: str, out: Path | None) -> None:  
             writer.writerow([row.site, row.door, row.hour_utc, row.n_in, row.n_out, row.covered_s])
 
 
-@cli.command()
+@cli.command(short_help="Show nodes, missing records, refusals and what waits.")
 @config_option
 def status(config: Path) -> int:
     """Show what is in the ledger: nodes, missing records, refused messages, what waits for InfluxDB.
@@ -276,7 +276,7 @@ def _status(arguments: Sequence[str] | None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # `footfall export | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return FAILED  # as click does where it meets the same
     except (KeyboardInterrupt, click.Abort):
         click.echo("ended by Ctrl-C", err=True)
         return INTERRUPTED
