@@ -5,10 +5,10 @@ turn, and it is late by as long as a flash write or a garbage collection takes. 
 levels that it reads itself, and `look` (called regularly) finds a change whose interrupt was lost.
 """
 
+import asyncio
 from array import array
 from time import ticks_ms
 
-import asyncio
 from machine import Pin
 from micropython import const
 

@@ -8,9 +8,10 @@ as "not earlier than this", and the board's clock starts from there.
 import asyncio
 from time import ticks_diff, ticks_ms
 
+from micropython import const
+
 from footfall_core import record
 from footfall_core.beam import ticks_elapsed
-from micropython import const
 from node import flash
 
 ASK_AGAIN_S = const(3600)  # a crystal of 20 ppm drifts by 72 ms an hour

@@ -1,8 +1,9 @@
 """The command topic: what the gateway asks of the node, and the answers. main.py gives the actions by name."""
 
+import asyncio
+from footfall_core import payload
 import json
 
-import asyncio
 from micropython import const
 
 MAX_WAITING = const(8)  # answers that wait for a connection; further commands are not taken
@@ -26,11 +27,9 @@ class Commands:
     def received(self, text):
         """A command, as received."""
         try:
-            values = json.loads(text)
-            if not isinstance(values, dict) or values.get("v") != 1:
-                raise ValueError
-        except ValueError:
-            self._report("command: not a JSON object of version 1")
+            values = payload.loads(text)
+        except payload.PayloadError as error:
+            self._report("command: %s" % error)
             return
         if len(self._answers) >= MAX_WAITING:
             self._report("command: too many at once")

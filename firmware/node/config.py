@@ -7,9 +7,10 @@ a start without a network knows it.
 
 import json
 
-from board import pin_table
-from footfall_core import beam, button, record, topic
 from micropython import const
+
+from board import pin_table
+from footfall_core import beam, button, payload, record, topic
 from node import flash
 
 FILE = "config.json"
@@ -120,7 +121,7 @@ def load(name, report=print):
     else:
         try:
             values = json.loads(text)
-            if not isinstance(values, dict):
+            if not isinstance(values, dict) or not text.rstrip().endswith("}"):  # json takes a torn text for whole
                 raise ValueError
         except ValueError:
             report("%s: not a JSON object; counting with the default pins, without a network" % FILE)
@@ -219,12 +220,7 @@ def apply_remote(settings, text):
     Known are rev, barriers (a list of limits, in the order of the barriers), lockout_ms, debounce_ms and question; other keys
     are left alone, a later gateway may send them to later nodes.
     """
-    try:
-        values = json.loads(text)
-    except ValueError:
-        raise ValueError("config is not JSON") from None
-    if not isinstance(values, dict) or values.get("v") != 1:
-        raise ValueError("config is not a JSON object of version 1")
+    values = payload.loads(text)
     revision = _number(values, "rev", (None, 0, record.MAX_COUNT), "")
     if revision is None:
         raise Problem("rev", None, "the revision of the configuration")

@@ -12,9 +12,9 @@ import errno
 import random
 import socket
 import struct
+from time import ticks_diff, ticks_ms
 
 from micropython import const
-from time import ticks_diff, ticks_ms
 
 MAX_INCOMING_BYTES = const(
     2048
@@ -269,7 +269,9 @@ class Client:
             head, body = await self._read_packet()
             if head == _SUBACK:
                 break
-            self._handle(head, body)  # retained messages may come first
+            number = self._handle(head, body)  # retained messages may come first
+            if number:
+                await self._write(_packet(_PUBACK, number))
         if len(body) != 2 + len(self.subscriptions) or struct.unpack(">H", body)[0] != number:
             raise MqttError("sent a wrong answer to our subscriptions")
         for topic, code in zip(self.subscriptions, body[2:]):
@@ -389,7 +391,6 @@ class Client:
         self._report("message on %s is longer than %d bytes: skipped" % (topic, MAX_INCOMING_BYTES))
         if number:
             await self._write(_packet(_PUBACK, number))
-        return None
 
     def _take_apart(self, head, body):
         """(topic, packet number or None, payload) of a PUBLISH."""

@@ -13,13 +13,13 @@ it carries the number. Where records are gone (flash full, flash damaged), `batc
 for the whole gap.
 """
 
+import asyncio
 import os
+
+from micropython import const
 
 from footfall_core import payload, record
 from footfall_core.spool import SegmentReader, SegmentWriter
-from micropython import const
-
-import asyncio
 from node import flash
 
 SEGMENT_BYTES = const(

@@ -1,8 +1,7 @@
 """The state topic: retained, so that anyone who asks sees at once how the node is. main.py runs `keep`."""
 
-import json
-
 import asyncio
+import json
 
 OFFLINE = '{"v":1,"online":false}'  # the last will: the broker says it when the node goes silent
 

@@ -4,11 +4,11 @@ An exception that nobody foresaw ends one task, not the counting: it is shown, t
 over, the board restarts; what was counted is in flash by then.
 """
 
-import gc
-
 import asyncio
-from micropython import const
+import gc
 from time import ticks_diff, ticks_ms
+
+from micropython import const
 
 RESTART_AFTER_MS = const(1000)
 TOO_MANY = const(6)  # failures within FORGIVEN_AFTER_MS of each other
