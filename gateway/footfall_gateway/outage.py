@@ -12,6 +12,7 @@ from collections.abc import Callable
 __all__ = ["Backoff", "Outage", "spoken"]
 
 REPEAT_S = 300.0  # the same bad news again after five minutes
+MAX_REASONS = 50  # of one outage that are remembered as told
 
 
 def spoken(seconds: float) -> str:
@@ -36,7 +37,7 @@ class Outage:
         self._log = log
         self._now = now
         self._since: float | None = None
-        self._told_at = 0.0
+        self._told: dict[str, float] = {}  # reason -> when
         self.reason: str | None = None  # why it does not work; None while it does
 
     @property
@@ -46,20 +47,23 @@ class Outage:
 
     def fails(self, reason: str, level: int = logging.WARNING) -> None:
         now = self._now()
+        self.reason = reason
         if self._since is None:
             self._since = now
             self._log.log(level, "%s: %s; trying again until it works", self._what, reason)
-        elif reason != self.reason or now - self._told_at >= REPEAT_S:
+        elif now - self._told.get(reason, now - REPEAT_S) >= REPEAT_S:
             self._log.log(level, "%s: %s (for %s now)", self._what, reason, spoken(now - self._since))
         else:
             return
-        self.reason = reason
-        self._told_at = now
+        if len(self._told) >= MAX_REASONS:
+            self._told.clear()
+        self._told[reason] = now
 
     def works(self) -> None:
         if self._since is not None:
             self._log.info("%s: works again after %s", self._what, spoken(self._now() - self._since))
             self._since = None
+            self._told.clear()
             self.reason = None
 
 

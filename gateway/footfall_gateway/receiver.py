@@ -185,7 +185,14 @@ class Receiver:
 
     def _greet(self, link: Link) -> None:
         """A link is open (again): its retained acknowledgements may be lost with the broker, so they are said again."""
-        for ack in self._ledger.acks():
+        try:
+            acks = self._ledger.acks()
+        except LedgerError as error:
+            if not error.temporary:
+                raise
+            self._outage.fails(str(error), logging.ERROR)  # the nodes send again, and are answered then
+            return
+        for ack in acks:
             if self._links.get(ack.node, link) is link:
                 self._acknowledge(ack, link)
 

@@ -181,6 +181,7 @@ class InfluxSink:
         self._now_ms = now_ms
         self._crashed = crashed
         self._outage = Outage(writer.name, log)
+        self._aside: list[str] = []  # what was set aside and not yet told
         self._stop = threading.Event()
         self._news = threading.Event()
         self._thread = threading.Thread(target=self._run, name="influxdb", daemon=True)
@@ -247,19 +248,27 @@ class InfluxSink:
     def _isolate(self, items: Sequence[Line], refused: LinesRefusedError) -> int:
         """Finds the lines that InfluxDB will not take and sets them aside; the others are stored on the way."""
         search = _Search(self._send, self._set_aside)
-        search.halve(items, refused)
-        if search.doubtful and not search.left:
-            words = search.doubtful[0][1].reason
-            raise AwayError(f"refuses every line ({words}); look at bucket, org and url", setting=True)
-        for item, why in search.doubtful:
-            self._set_aside(item, why)
+        try:
+            search.halve(items, refused)
+            if search.doubtful and not search.left:
+                words = search.doubtful[0][1].reason
+                raise AwayError(f"refuses every line ({words}); look at bucket, org and url", setting=True)
+            for item, why in search.doubtful:
+                self._set_aside(item, why)
+        finally:
+            self._tell_set_aside()
         return search.left + len(search.doubtful)
 
     def _set_aside(self, item: Line, refused: LinesRefusedError) -> None:
         self._outbox.reject(item.id, refused.reason, self._now_ms())
-        log.error(
-            "%s: refuses a point, it is set aside: %s: %s", self._writer.name, refused.reason, item.line
-        )
+        self._aside.append(f"{refused.reason}: {item.line}")
+
+    def _tell_set_aside(self) -> None:
+        """One line for a whole request: the wrong retention would otherwise fill the log with every point."""
+        if self._aside:
+            more = f" (and {len(self._aside) - 1} more)" if len(self._aside) > 1 else ""
+            log.error("%s: refuses a point, it is set aside%s: %s", self._writer.name, more, self._aside[0])
+            self._aside.clear()
 
 
 class _Search:

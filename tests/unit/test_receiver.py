@@ -1,0 +1,338 @@
+"""The ingest thread's promises, with a link and a ledger that note what happens to them and in which order."""
+
+import json
+import logging
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from footfall_gateway.database import LedgerError
+from footfall_gateway.health import NodeWatch
+from footfall_gateway.ledger import Ledger
+from footfall_gateway.link import Arrived, Inbox, Opened
+from footfall_gateway.outbox import Outbox
+from footfall_gateway.places import Placement, Places, Site
+from footfall_gateway.receiver import Receiver
+
+LIMIT_S = 20
+NOW_MS = 1_767_225_600_000
+PLACES = Places(
+    [Site("lab", "Lab", "UTC")],
+    [Placement("lab", "main", "ff-1", 0), Placement("lab", "side", "ff-2", 0)],
+)
+
+
+class NotedLink:
+    """A link that notes receipts and messages in the common diary."""
+
+    def __init__(self, diary: list[tuple[str, ...]], name: str = "a link") -> None:
+        self.diary = diary
+        self.name = name
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def receipt(self, arrived: Arrived) -> None:
+        self.diary.append(("receipt", str(arrived.mid)))
+
+    def send(self, node: str, leaf: str, payload: str, *, retain: bool = False) -> bool:
+        self.diary.append(("retained" if retain else "sent", node, leaf, payload))
+        return True
+
+
+class Desk:
+    """A receiver with everything around it; `process` runs it over these items and ends it."""
+
+    def __init__(self, folder: Path, now_ms: int = NOW_MS) -> None:
+        self.diary: list[tuple[str, ...]] = []
+        self.ledger = Ledger.open(folder / "ledger.sqlite")
+        store = self.ledger.store
+
+        def noted_store(batches, refusals=(), *, now_ms):
+            acks = store(batches, refusals, now_ms=now_ms)
+            self.diary.append(
+                ("stored", str(sum(len(batch.records) for batch in batches)), str(len(refusals)))
+            )
+            return acks
+
+        self.ledger.store = noted_store
+        self.outbox = Outbox(self.ledger)
+        self.link = NotedLink(self.diary)
+        self.failures: list[BaseException] = []
+        self.now_ms = now_ms
+
+    def receiver(self, inbox: Inbox) -> Receiver:
+        watch = NodeWatch(self.ledger, PLACES, self.outbox)
+        return Receiver(
+            self.ledger, PLACES, inbox, watch, lambda: self.now_ms, lambda: None, self.failures.append
+        )
+
+    def process(self, *items: Arrived | Opened) -> list[tuple[str, ...]]:
+        inbox = Inbox()
+        for item in items:
+            inbox.put(item)
+        receiver = self.receiver(inbox)
+        receiver.start()
+        receiver.stop()
+        diary, self.diary[:] = list(self.diary), []
+        return diary
+
+    def records(self, seq: int, n: int = 1, node: str = "ff-1", mid: int = 7) -> Arrived:
+        batch = {
+            "v": 1,
+            "spool": "8f3a01c2",
+            "boot": 1,
+            "seq": seq,
+            "r": [[1000 * (seq + i), "P", 0, 1, 420] for i in range(n)],
+        }
+        return Arrived(self.link, f"footfall/1/{node}/records", json.dumps(batch).encode(), mid=mid)
+
+    def message(self, leaf: str, content: object, node: str = "ff-1", *, retained: bool = False) -> Arrived:
+        payload = content if isinstance(content, bytes) else json.dumps(content).encode()
+        return Arrived(self.link, f"footfall/1/{node}/{leaf}", payload, retained, 3)
+
+    def refused(self) -> list[tuple[str, str]]:
+        return [(entry.reason, entry.detail) for entry in reversed(self.ledger.quarantine())]
+
+
+@pytest.fixture
+def desk(tmp_path):
+    desk = Desk(tmp_path)
+    yield desk
+    desk.ledger.close()
+    assert desk.failures == []
+
+
+def ack(seq: int, node: str = "ff-1") -> tuple[str, ...]:
+    return ("retained", node, "ack", f'{{"v":1,"spool":"8f3a01c2","seq":{seq}}}')
+
+
+def test_first_stored_then_acknowledged_then_given_back_to_the_broker(desk):
+    assert desk.process(desk.records(1, 3)) == [("stored", "3", "0"), ack(3), ("receipt", "7")]
+
+
+def test_what_has_queued_is_one_transaction_and_one_acknowledgement_for_each_node(desk):
+    items = [desk.records(1, 2, mid=1), desk.records(3, 2, mid=2), desk.records(1, 1, "ff-2", mid=3)]
+    assert desk.process(*items) == [
+        ("stored", "5", "0"),
+        ack(4),
+        ack(1, "ff-2"),
+        ("receipt", "1"),
+        ("receipt", "2"),
+        ("receipt", "3"),
+    ]
+
+
+def test_a_repeated_batch_is_acknowledged_again_as_the_node_missed_it(desk):
+    desk.process(desk.records(1, 3))
+    assert ack(3) in desk.process(desk.records(1, 3))
+    assert desk.ledger.counters().records == 3
+
+
+def test_records_behind_a_hole_are_stored_and_only_what_is_whole_is_acknowledged(desk):
+    assert not any(entry[0] == "retained" for entry in desk.process(desk.records(5)))
+    assert ack(2) in desk.process(desk.records(1, 2))
+    assert ack(5) in desk.process(desk.records(3, 2))
+
+
+def test_an_open_link_hears_all_acknowledgements_again(desk):
+    desk.process(desk.records(1, 3), desk.records(1, 2, "ff-2"))
+    assert desk.process(Opened(desk.link)) == [ack(3), ack(2, "ff-2")]
+
+
+def test_a_node_on_one_link_is_not_acknowledged_on_another(desk):
+    other = NotedLink(desk.diary, "another link")
+    inbox = Inbox()
+    inbox.put(desk.records(1, 3))
+    inbox.put(desk.records(1, 1, "ff-2")._replace(link=other))
+    receiver = desk.receiver(inbox)
+    receiver._take(inbox.take(10, 0))
+    desk.diary.clear()
+    receiver._take([Opened(other)])
+    assert desk.diary == [ack(1, "ff-2")]
+
+
+def test_nothing_is_acknowledged_or_given_back_while_the_ledger_cannot_be_written(desk, caplog):
+    store = desk.ledger.store
+    calls = []
+
+    def full(batches, refusals=(), *, now_ms):
+        calls.append(1)
+        if len(calls) == 1:
+            assert desk.diary == []
+            raise LedgerError(desk.ledger.path, "the disk is full", temporary=True)
+        return store(batches, refusals, now_ms=now_ms)
+
+    desk.ledger.store = full
+    inbox = Inbox()
+    receiver = desk.receiver(inbox)
+    receiver.start()
+    inbox.put(desk.records(1, 3))
+    deadline = time.monotonic() + LIMIT_S
+    while len(desk.diary) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    receiver.stop()
+    assert desk.diary == [("stored", "3", "0"), ack(3), ("receipt", "7")]
+    assert "the disk is full; trying again until it works" in caplog.text
+
+
+def test_ended_while_the_disk_is_full_gives_nothing_back(desk):
+    asked = threading.Event()
+
+    def full(_batches, _refusals=(), *, now_ms):
+        asked.set()
+        raise LedgerError(desk.ledger.path, "the disk is full", temporary=True)
+
+    desk.ledger.store = full
+    inbox = Inbox()
+    receiver = desk.receiver(inbox)
+    receiver.start()
+    inbox.put(desk.records(1, 3))
+    assert asked.wait(LIMIT_S)
+    receiver.stop()
+    assert desk.diary == []
+
+
+def test_a_broken_ledger_ends_the_gateway(tmp_path):
+    desk = Desk(tmp_path)
+
+    def broken(_batches, _refusals=(), *, now_ms):
+        raise LedgerError(desk.ledger.path, "it is damaged")
+
+    desk.ledger.store = broken
+    assert desk.process(desk.records(1)) == []
+    assert [str(error) for error in desk.failures] == [f"ledger {desk.ledger.path}: it is damaged"]
+    desk.ledger.close()
+
+
+# --------------------------------------------------------------------------------------------------- time and state
+
+
+def test_a_node_that_asks_the_time_is_told_with_its_own_clock_reading(desk):
+    diary = desk.process(desk.message("reply", {"v": 1, "ask": "time", "t": 81234567}))
+    assert diary == [
+        ("sent", "ff-1", "command", f'{{"v":1,"do":"time","t":81234567,"utc":{NOW_MS}}}'),
+        ("receipt", "3"),
+    ]
+
+
+def test_the_time_is_told_before_the_disk_is_waited_for(desk):
+    diary = desk.process(desk.records(1), desk.message("reply", {"v": 1, "ask": "time", "t": 5}))
+    assert [entry[0] for entry in diary] == ["sent", "stored", "retained", "receipt", "receipt"]
+
+
+def test_a_gateway_that_does_not_know_the_time_tells_none(tmp_path, caplog):
+    desk = Desk(tmp_path, now_ms=86_400_000)
+    assert desk.process(desk.message("reply", {"v": 1, "ask": "time", "t": 5})) == [("receipt", "3")]
+    assert "this gateway's own clock is not set" in caplog.text
+    desk.ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("leaf", "payload", "reason"),
+    [
+        ("reply", b"not json", "not json"),
+        ("reply", {"v": 2, "ask": "time", "t": 5}, "unknown version"),
+        ("reply", {"v": 1, "ask": "time", "t": -5}, "bad reply"),
+        ("reply", {"v": 1, "ask": 7}, "bad reply"),
+        ("reply", [1], "bad reply"),
+        ("state", b"\xff\xfe", "not json"),
+        ("state", b'{"v":1,"online":tru', "not json"),
+        ("state", b'{"v":1,"online":true,"heap":NaN}', "not json"),
+        ("state", {"v": True, "online": True}, "unknown version"),
+        ("state", {"v": 1}, "bad state"),
+        ("state", {"v": 1, "online": 1}, "bad state"),
+        ("state", {"v": 1, "online": True, "heap": -1}, "bad state"),
+        ("state", {"v": 1, "online": True, "heap": 10**30}, "bad state"),
+        ("state", {"v": 1, "online": True, "faults": [0] * 100}, "bad state"),
+        ("state", {"v": 1, "online": True, "fw": "x" * 5000}, "too large"),
+        ("state", b"[" * 2000, "bad state"),
+        ("state", b"", None),
+    ],
+)
+def test_what_cannot_be_read_is_kept_with_its_reason_and_harms_nothing(desk, leaf, payload, reason):
+    diary = desk.process(desk.message(leaf, payload), desk.records(1, 2))
+    assert ack(2) in diary
+    assert [entry[0] for entry in desk.refused()] == ([reason] if reason else [])
+
+
+def test_a_node_that_the_settings_do_not_name_gets_no_time_and_no_say(desk, caplog):
+    diary = desk.process(
+        desk.message("reply", {"v": 1, "ask": "time", "t": 5}, "ff-9"),
+        desk.message("state", {"v": 1, "online": True}, "ff-9"),
+        desk.records(1, node="ff-9"),
+    )
+    assert diary == [("stored", "0", "3"), ("receipt", "3"), ("receipt", "3"), ("receipt", "7")]
+    assert desk.outbox.depth() == 0
+    assert {reason for reason, _ in desk.refused()} == {"unknown node"}
+    assert sum("ff-9" in record.message for record in caplog.records) == 1  # told once, not three times
+
+
+def test_the_state_becomes_a_point_of_the_site_at_the_time_it_came(desk):
+    state = {
+        "v": 1,
+        "online": True,
+        "fw": "0.1.0",
+        "uptime_s": 60,
+        "beams": [3],
+        "faults": [2],
+        "spool": 17,
+        "heap": 61_000,
+        "rssi": -61,
+        "something new": {"a": 1},
+    }
+    desk.process(desk.records(1), desk.records(4))
+    desk.process(desk.message("state", state))
+    (item,) = desk.outbox.take()
+    measurement, fields, time_ns = item.line.split(" ")
+    assert measurement == "node_health,node=ff-1,site=lab"
+    assert int(time_ns) == NOW_MS * 1_000_000
+    assert (
+        set(fields.split(","))
+        == {
+            "beam_blocked=true",
+            "heap_free=61000i",
+            "missing=2i",
+            "rssi=-61i",
+            "spool_depth=17i",
+            "uptime_s=60i",
+        }
+        or "missing=2i" in fields
+    )
+
+
+def test_a_state_that_was_kept_by_the_broker_is_no_news(desk):
+    desk.process(desk.message("state", {"v": 1, "online": True, "heap": 1}, retained=True))
+    assert desk.outbox.depth() == 0
+
+
+def test_the_log_follows_a_node_without_repeating_itself(desk, caplog):
+    caplog.set_level(logging.INFO, "footfall_gateway")
+    on = {"v": 1, "online": True, "fw": "0.1.0"}
+    states = [
+        on,
+        on,
+        {**on, "faults": [1]},
+        {**on, "faults": [1], "dropped_edges": 3},
+        on,
+        {"v": 1, "online": False},
+        {"v": 1, "online": False},
+        {**on, "config_error": "glitch_ms is -1"},
+        {**on, "config_error": "glitch_ms is -1"},
+    ]
+    desk.process(*(desk.message("state", state) for state in states))
+    assert [record.message for record in caplog.records] == [
+        "node ff-1: heard over the a link",
+        "node ff-1: online, firmware 0.1.0",
+        "node ff-1: barrier 0 is obstructed, it cannot count",
+        "node ff-1: 3 edges came too fast to be kept since it booted",
+        "node ff-1: barrier 0 is free again",
+        "node ff-1: offline after 0 s; it keeps counting into its flash",
+        "node ff-1: online after 0 s, firmware 0.1.0",
+        "node ff-1: did not take its configuration: glitch_ms is -1",
+    ]
