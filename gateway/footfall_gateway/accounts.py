@@ -24,6 +24,7 @@ from footfall_gateway.buckets import (
     HOUR_MS,
     QUARTER_MS,
     Bucket,
+    DoorToday,
     Interval,
     Occupancy,
     clip,
@@ -34,7 +35,7 @@ from footfall_gateway.buckets import (
     total,
     watched_together,
 )
-from footfall_gateway.ledger import MAX_ALIVE_MS, MAX_CORRECTION_MS
+from footfall_gateway.dating import MAX_AHEAD_MS, MAX_ALIVE_MS, MAX_CORRECTION_MS
 from footfall_gateway.node_quarter import NodeReader
 from footfall_gateway.outbox import point_line, put_line
 
@@ -50,6 +51,9 @@ LATE_SETTLE_MS = 5_000  # a spool that arrives late touches an hour many times: 
 MAX_LINES_A_ROUND = 1000
 OCCUPANCY_CHANGED_MS = 10_000  # at most this often when it changed
 OCCUPANCY_EVERY_MS = 60_000  # and this often when it did not
+OCCUPANCY_STALE_MS = 3_600_000  # a number from before a door was last watched is old news, not the present
+
+TROUBLE_SENT, COUNTS_SENT = 1, 2  # what InfluxDB knows of a bucket: that it was not watched, or its counts
 
 _VALUES = "n_in, n_out, undirected, covered_ms, faults, calibrated_in, calibrated_out"
 
@@ -116,11 +120,7 @@ class Accounts:
             lines = 0
             if self._publish:
                 lines = self._write_due(sql, now_ms) + self._write_occupancy(sql, now_ms)
-            more = bool(
-                sql.execute(
-                    "SELECT EXISTS (SELECT 1 FROM dirty) OR EXISTS (SELECT 1 FROM dirty_bucket)"
-                ).fetchone()[0]
-            )
+            more = _is_marked(sql, now_ms)
         return Worked(quarters, lines, more=more or lines >= MAX_LINES_A_ROUND)
 
     def occupancy(self, site: str, now_ms: int) -> Occupancy:
@@ -141,9 +141,7 @@ class Accounts:
 
     def _has_work(self, now_ms: int) -> bool:
         with self._database.reading() as sql:
-            if sql.execute(
-                "SELECT EXISTS (SELECT 1 FROM dirty) OR EXISTS (SELECT 1 FROM dirty_bucket)"
-            ).fetchone()[0]:
+            if _is_marked(sql, now_ms):
                 return True
             if not self._publish:
                 return False
@@ -155,11 +153,14 @@ class Accounts:
     # From marked quarters to buckets
 
     def _work_off(self, sql: sqlite3.Connection, now_ms: int, limit: int) -> int:
-        """Works out marked quarters anew, the latest first: the present does not wait for the past."""
+        """Works out marked quarters anew, the latest first: the present does not wait for the past.
+
+        What is dated in the future cannot be right; it stays marked, and out of all buckets, until its time has come.
+        """
         marked = sql.execute(
-            "SELECT quarter_ms, node_id, name FROM dirty JOIN node ON node.id = node_id"
+            "SELECT quarter_ms, node_id, name FROM dirty JOIN node ON node.id = node_id WHERE quarter_ms <= ?"
             " ORDER BY quarter_ms DESC LIMIT ?",
-            (limit,),
+            (now_ms + MAX_AHEAD_MS, limit),
         ).fetchall()
         single = sql.execute(
             "SELECT site, door, quarter_ms FROM dirty_bucket ORDER BY quarter_ms DESC LIMIT ?",
@@ -295,34 +296,32 @@ class Accounts:
     def _occupancy(self, sql: sqlite3.Connection, site: Site, now_ms: int) -> Occupancy:
         start_ms, stop_ms = local_day(now_ms, site.timezone)
         doors = {
-            place.door
+            place.door: DoorToday(Bucket(), None)
             for place in self._places.placements
             if place.site == site.id
             and place.barrier is not None
-            and place.valid_from_ms <= now_ms
-            and place.until_ms > start_ms
+            and place.valid_from_ms <= now_ms < place.until_ms
         }
-        rows = {
-            door: Bucket(*values)
-            for door, *values in sql.execute(
-                "SELECT door, sum(n_in), sum(n_out), sum(undirected), sum(covered_ms), sum(faults) FROM bucket_quarter"
-                " WHERE site = ? AND start_ms >= ? AND start_ms < ? GROUP BY door",
-                (site.id, start_ms, stop_ms),
-            )
-        }
-        return occupancy(
-            site.id, site.capacity, start_ms, [rows.get(door, Bucket()) for door in sorted(doors | set(rows))]
-        )
+        for door, watched_ms, *values in sql.execute(
+            "SELECT door, max(CASE WHEN covered_ms > 0 THEN start_ms END),"
+            " sum(n_in), sum(n_out), sum(undirected), sum(covered_ms), sum(faults) FROM bucket_quarter"
+            " WHERE site = ? AND start_ms >= ? AND start_ms < ? GROUP BY door",
+            (site.id, start_ms, stop_ms),
+        ):
+            until_ms = None if watched_ms is None else watched_ms + QUARTER_MS
+            gone = door not in doors  # it was measured earlier today
+            doors[door] = DoorToday(Bucket(*values), stop_ms if gone else until_ms)
+        return occupancy(site.id, site.capacity, start_ms, list(doors.values()))
 
     def _occupancy_due(self, sql: sqlite3.Connection, now_ms: int) -> list[Occupancy]:
-        """The sites whose occupancy should be told now. One that cannot be known and counted nobody is not told."""
+        """The sites whose occupancy should be told now; not those with a door that nobody has watched for a while."""
         due = []
         for site in self._places.sites.values():
             sent_ms, sent = self._occupancy_sent.get(site.id, (None, None))
             if sent_ms is not None and 0 <= now_ms - sent_ms < OCCUPANCY_CHANGED_MS:
                 continue
             one = self._occupancy(sql, site, now_ms)
-            if one.persons is None and not one.in_today and not one.out_today:
+            if one.watched_until_ms is None or now_ms - one.watched_until_ms > OCCUPANCY_STALE_MS:
                 continue
             changed = sent is None or (one.persons, one.in_today, one.out_today) != (
                 sent.persons,
@@ -381,6 +380,14 @@ def _hours(
         bucket = Bucket(*values)
         if bucket.says_something:
             yield Hour(name, door_name, start_ms, bucket)
+
+
+def _is_marked(sql: sqlite3.Connection, now_ms: int) -> bool:
+    row = sql.execute(
+        "SELECT EXISTS (SELECT 1 FROM dirty WHERE quarter_ms <= ?) OR EXISTS (SELECT 1 FROM dirty_bucket)",
+        (now_ms + MAX_AHEAD_MS,),
+    ).fetchone()
+    return bool(row[0])
 
 
 def _values(bucket: Bucket) -> tuple[float, ...]:
@@ -456,7 +463,7 @@ def _write_bucket(sql: sqlite3.Connection, what: str, key: BucketKey, now_ms: in
         return 0
     bucket, sent = Bucket(*row[:-1]), row[-1]
     fields: dict[str, float] = {"covered_s": bucket.covered_s, "faults": bucket.faults}
-    if bucket.says_something or sent:
+    if bucket.says_something or sent == COUNTS_SENT:
         fields |= {
             "in": bucket.n_in,
             "out": bucket.n_out,
@@ -464,7 +471,11 @@ def _write_bucket(sql: sqlite3.Connection, what: str, key: BucketKey, now_ms: in
             "calibrated_in": bucket.calibrated_in,
             "calibrated_out": bucket.calibrated_out,
         }
-        sql.execute(f"UPDATE {table} SET sent = 1 WHERE site = ? AND door = ? AND start_ms = ?", key)
+        sent = COUNTS_SENT
+    sql.execute(
+        f"UPDATE {table} SET sent = ? WHERE site = ? AND door = ? AND start_ms = ?",
+        (sent or TROUBLE_SENT, *key),
+    )
     line = point_line(f"footfall_{what}", {"site": site, "door": door}, fields, start_ms)
     put_line(sql, f"footfall_{what}|{site}|{door}|{start_ms}", line, now_ms)
     return 1

@@ -162,11 +162,20 @@ def hours_between(start_ms: int, stop_ms: int) -> list[Interval]:
 
 
 @dataclass(frozen=True, slots=True)
+class DoorToday:
+    """What a door has counted since the day began, and when it was last watched (the end of that quarter)."""
+
+    bucket: Bucket
+    watched_until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Occupancy:
     """A site now. `persons` is None where it cannot be known: nobody watched today, or a barrier sees no direction.
 
     The day begins at local midnight, and with nobody inside: what yesterday's miscounts left over does not stay.
-    `persons` is never below 0; in_today - out_today shows the drift. `covered_today_s` is that of the least watched door.
+    `persons` is never below 0; in_today - out_today shows the drift. `covered_today_s` and `watched_until_ms` are those
+    of the least watched door: about what came after that moment nobody can say anything.
     """
 
     site: str
@@ -175,13 +184,23 @@ class Occupancy:
     out_today: int
     capacity: int | None
     covered_today_s: int
+    watched_until_ms: int | None
     day_start_ms: int
 
 
-def occupancy(site: str, capacity: int | None, day_start_ms: int, doors: Sequence[Bucket]) -> Occupancy:
+def occupancy(site: str, capacity: int | None, day_start_ms: int, doors: Sequence[DoorToday]) -> Occupancy:
     """The occupancy of a site from what each of its doors has counted today."""
-    day = sum(doors, Bucket())
+    day = sum((door.bucket for door in doors), Bucket())
     known = day.says_something and not day.undirected
     persons = max(0, day.n_in - day.n_out) if known else None
-    covered_s = min((door.covered_s for door in doors), default=0)
-    return Occupancy(site, persons, day.n_in, day.n_out, capacity, covered_s, day_start_ms)
+    watched = [door.watched_until_ms for door in doors]
+    return Occupancy(
+        site,
+        persons,
+        day.n_in,
+        day.n_out,
+        capacity,
+        min((door.bucket.covered_s for door in doors), default=0),
+        None if None in watched or not watched else min(moment for moment in watched if moment is not None),
+        day_start_ms,
+    )

@@ -8,9 +8,14 @@ which clock records exist, never on the order in which they arrived. A boot with
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 
 EARLIEST_UTC_MS = 1_577_836_800_000  # 2020-01-01: before the project; a clock that says less was never set
 MAX_AHEAD_MS = 600_000  # a node's clock may be ahead of the gateway's by this much, not more
+MAX_ALIVE_MS = (
+    6 * 3_600_000
+)  # an alive record vouches for this much time at most; nodes send one every 5 minutes
+MAX_CORRECTION_MS = 10_000  # an hour's drift of a node's clock is below 1 s
 BEGINNING, END = -1, 1 << 62  # bounds of a boot's own time, outside of what a record can say
 
 
@@ -67,3 +72,34 @@ class BootClock:
         if not self._times:
             return None
         return t_ms + self._offsets[max(bisect_right(self._times, t_ms) - 1, 0)]
+
+
+@dataclass(frozen=True, slots=True)
+class AliveSpan:
+    """The time that an alive record vouches for: [since_t_ms, t_ms) of the boot, [start_ms, stop_ms) in UTC."""
+
+    since_t_ms: int
+    t_ms: int
+    start_ms: int
+    stop_ms: int
+
+    def part(self, from_t_ms: int, to_t_ms: int) -> tuple[int, int]:
+        """[from, to) in UTC of a part of it that is given in the boot's time."""
+        start_ms = self.start_ms if from_t_ms <= self.since_t_ms else self.stop_ms - (self.t_ms - from_t_ms)
+        return max(start_ms, self.start_ms), self.stop_ms - (self.t_ms - to_t_ms)
+
+
+def alive_span(clock: BootClock, since_ms: int, t_ms: int) -> AliveSpan | None:
+    """The span of an alive record; None where it is undated or empty.
+
+    Both ends are dated by themselves, so that two in a row leave no gap where the clock was corrected between them;
+    where it was stepped far between the ends, the span is what really passed before its end.
+    """
+    since_ms = max(since_ms, t_ms - MAX_ALIVE_MS)
+    start, stop = clock.utc_ms(since_ms), clock.utc_ms(t_ms)
+    if start is None or stop is None:
+        return None
+    measured = stop - (t_ms - since_ms)
+    if abs(start - measured) > MAX_CORRECTION_MS:
+        start = measured
+    return AliveSpan(since_ms, t_ms, start, stop) if start < stop else None

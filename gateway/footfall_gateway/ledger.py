@@ -23,22 +23,18 @@ from footfall_core.record import ALIVE, CLOCK, FAULT, LOST, PASSAGE, PRESS, SUPP
 from footfall_gateway.buckets import QUARTER_MS
 from footfall_gateway.compaction import compact
 from footfall_gateway.database import Database, LedgerError
-from footfall_gateway.dating import BEGINNING, END, BootClock, implausible_clock
+from footfall_gateway.dating import BEGINNING, END, MAX_ALIVE_MS, BootClock, alive_span, implausible_clock
 from footfall_gateway.ingest import BAD_CLOCK, BAD_RECORD, CONFLICT, BadRecord, Batch, Record, Refusal
 from footfall_gateway.quarantine import NOT_KEPT, REFUSED, Quarantine, QuarantineEntry
 from footfall_gateway.seqset import SeqSet
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 __all__ = ["Ack", "Counters", "Ledger", "LedgerError", "SpoolStatus", "UndatedBoot"]
 
-MAX_ALIVE_MS = (
-    6 * 3_600_000
-)  # an alive record vouches for this much time at most; nodes send one every 5 minutes
-MAX_CORRECTION_MS = 10_000  # an hour's drift of a node's clock is below 1 s
 REFUSED_KIND, WAIVED_KIND = "?", "-"  # records of which only the place is kept
 MAX_SPOOLS_IN_MEMORY = 2000
 MAX_BOOTS_IN_MEMORY = 4  # of one spool; a node speaks of its present boot, and of the last after a power cut
@@ -192,6 +188,11 @@ class Ledger:
         """How many records of this node are known to exist and are not here."""
         return sum(spool.missing for spool in self.spools() if spool.node == node)
 
+    def latest_ms(self) -> int:
+        """The latest moment at which anything was received, 0 for never. A clock that says less has gone back."""
+        with self.database.reading() as sql:
+            return int(sql.execute("SELECT ifnull(max(last_received_ms), 0) FROM spool").fetchone()[0])
+
     def undated(self) -> tuple[UndatedBoot, ...]:
         """The boots that never learned the time and counted something, between the dated records around them."""
         with self.database.reading() as sql:
@@ -268,7 +269,8 @@ def _undated(sql: sqlite3.Connection, spool_id: int) -> list[tuple[int, int, int
     """The last fields of UndatedBoot for each undated boot of this spool."""
     boots = sql.execute(
         "SELECT boot, sum(kind = 'P' AND b = 1), sum(kind = 'P' AND b = -1), sum(kind = 'P' AND b = 0), sum(kind = 'B')"
-        " FROM record WHERE spool_id = ? AND utc_ms IS NULL AND kind IN ('P', 'B', 'Q', 'E') AND kind IN ('P', 'B')"
+        " FROM record INDEXED BY person_by_time WHERE spool_id = ? AND utc_ms IS NULL"
+        " AND kind IN ('P', 'B', 'Q', 'E') AND kind IN ('P', 'B')"
         " GROUP BY boot",
         (spool_id,),
     ).fetchall()
@@ -624,9 +626,9 @@ class _Storing:
             self._mark_blinded(spool, number, clock, record)
 
     def _mark_alive(self, spool: _Spool, clock: BootClock, record: Record) -> None:
-        span = alive_span(clock.utc_ms, record[0], record[2])
+        span = alive_span(clock, record[2], record[0])
         if span is not None:
-            self._mark_span(spool, *span)
+            self._mark_span(spool, span.start_ms, span.stop_ms)
 
     def _mark_blinded(self, spool: _Spool, number: int, clock: BootClock, fault: Record) -> None:
         """The alive records between this fault record and the same beam's next one: the beam was blind, or not."""
@@ -666,19 +668,3 @@ def load_clock(sql: sqlite3.Connection, spool_id: int, boot: int) -> BootClock:
     for point in points:
         clock.add(*point)
     return clock
-
-
-def alive_span(utc_ms: Callable[[int], int | None], t_ms: int, since_ms: int) -> tuple[int, int] | None:
-    """[from, to) in UTC of the time that an alive record vouches for; None where it is undated or empty.
-
-    Both ends are dated by themselves, so that two in a row leave no gap where the clock was corrected between them;
-    where it was stepped far between the ends, the span is what really passed before its end.
-    """
-    since_ms = max(since_ms, t_ms - MAX_ALIVE_MS)
-    start, stop = utc_ms(since_ms), utc_ms(t_ms)
-    if start is None or stop is None:
-        return None
-    measured = stop - (t_ms - since_ms)
-    if abs(start - measured) > MAX_CORRECTION_MS:
-        start = measured
-    return (start, stop) if start < stop else None

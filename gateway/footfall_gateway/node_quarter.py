@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from footfall_gateway.buckets import QUARTER_MS, Bucket, Interval, clip, fault_times, subtract, union
+from footfall_gateway.buckets import QUARTER_MS, Bucket, Interval, fault_times, subtract, union
 from footfall_gateway.compaction import suppressed_revision
-from footfall_gateway.dating import END
-from footfall_gateway.ledger import MAX_ALIVE_MS, MAX_CORRECTION_MS, alive_span, load_clock
+from footfall_gateway.dating import END, MAX_ALIVE_MS, MAX_CORRECTION_MS, alive_span
+from footfall_gateway.ledger import load_clock
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from footfall_gateway.dating import BootClock
+    from footfall_gateway.dating import AliveSpan, BootClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,18 @@ class NodeQuarter:
     faults: list[tuple[int, int]] = field(default_factory=list)  # utc_ms, barrier of each fault that began
     losses: list[int] = field(default_factory=list)  # utc_ms of each record that says that records were lost
     presses: list[Presses] = field(default_factory=list)
-    alive: list[tuple[_BootRecords, Interval]] = field(default_factory=list)
+    alive: list[tuple[_BootRecords, AliveSpan]] = field(default_factory=list)
 
     def watching(self, barrier: int) -> list[Interval]:
-        """When this barrier was watching: the node alive and no beam of the barrier blind."""
-        by_boot: dict[int, tuple[_BootRecords, list[Interval]]] = {}
-        for boot, span in self.alive:
-            by_boot.setdefault(id(boot), (boot, []))[1].append(span)
-        return union(one for boot, spans in by_boot.values() for one in subtract(spans, boot.blind(barrier)))
+        """When this barrier was watching: the node alive and no beam of the barrier blind.
+
+        Both are compared in the boot's own time, which no correction of its clock can fold over itself.
+        """
+        return union(
+            span.part(start, stop)
+            for boot, span in self.alive
+            for start, stop in subtract([(span.since_t_ms, span.t_ms)], boot.blind(barrier))
+        )
 
 
 class _BootRecords:
@@ -61,16 +65,10 @@ class _BootRecords:
         self._blind: dict[int, list[Interval]] = {}
 
     def blind(self, barrier: int) -> list[Interval]:
+        """When a beam of this barrier was blocked or noisy, in ms of this boot."""
         if barrier not in self._blind:
-            self._blind[barrier] = [
-                (self._utc_ms(start), self._utc_ms(stop))
-                for start, stop in fault_times(self._faults.get(barrier, ()), END)
-            ]
+            self._blind[barrier] = fault_times(self._faults.get(barrier, ()), END)
         return self._blind[barrier]
-
-    def _utc_ms(self, t_ms: int) -> int:
-        utc_ms = None if t_ms == END else self.clock.utc_ms(t_ms)
-        return END if utc_ms is None else utc_ms
 
 
 class NodeReader:
@@ -136,9 +134,9 @@ class NodeReader:
         ).fetchall()
         for number, t_ms, since_ms in rows:
             boot = self._boot(spool_id, number)
-            span = alive_span(boot.clock.utc_ms, t_ms, since_ms)
-            if span is not None:
-                found.alive.extend((boot, one) for one in clip([span], quarter_ms, stop_ms))
+            span = alive_span(boot.clock, since_ms, t_ms)
+            if span is not None and span.start_ms < stop_ms:
+                found.alive.append((boot, span))
 
     def _boot(self, spool_id: int, number: int) -> _BootRecords:
         key = spool_id, number

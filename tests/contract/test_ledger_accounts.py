@@ -219,6 +219,13 @@ def test_a_clock_stepped_by_years_does_not_cover_years(bench: Bench) -> None:
     assert sum(int(line.split("covered_s=")[1].split("i")[0]) for line in lines) == 15 * 60
 
 
+def test_what_is_dated_in_the_future_waits_for_its_time(bench: Bench) -> None:
+    bench.send(passed_in(3), passed_in(60 * 24 * 365 * 30), alive(15, 0))
+    bench.work(NINE + 5 * HOUR)
+    assert [row.hour_utc for row in export_hours(bench.ledger)] == ["2026-05-29T09:00:00Z"]
+    assert bench.ledger.counters().dirty == 1
+
+
 # Doors
 
 
@@ -317,6 +324,17 @@ def test_occupancy_is_told_when_it_changed_and_every_minute(bench: Bench) -> Non
     bench.send(passed_in(16))
     assert bench.lines(now + 69_999, "occupancy") == []
     assert bench.lines(now + 70_000, "occupancy") == [line(now + 70_000, 2, 3)]
+
+
+def test_occupancy_is_not_told_while_a_door_goes_unwatched(path: Path) -> None:
+    bench = Bench(path, MAIN, Placement("lab", "side", "ff-2", 0))
+    bench.send(passed_in(3), alive(120, 0))
+    assert bench.lines(NINE + 2 * HOUR, "occupancy") == []
+    bench.send(alive(30, 0), node="ff-2")
+    assert len(bench.lines(NINE + 30 * MINUTE + HOUR, "occupancy")) == 1
+    assert bench.lines(NINE + 30 * MINUTE + HOUR + 1 + MINUTE, "occupancy") == []
+    assert bench.accounts.occupancy("lab", NINE + 2 * HOUR).watched_until_ms == NINE + 30 * MINUTE
+    bench.ledger.close()
 
 
 def test_the_day_begins_at_local_midnight(bench: Bench) -> None:

@@ -162,18 +162,20 @@ def covered_seconds(boots: list[Boot], unit: int) -> Counter[tuple]:
             for record in boot.records:
                 if record[1] != "A" or date(boot, 0) is None:
                     continue
-                stop, start = date(boot, record[0]), date(boot, record[2])
-                length = record[0] - record[2]
-                if not length - 10 * SECOND <= stop - start <= length + 10 * SECOND:
-                    start = stop - length  # the clock was stepped in between
+                since, t = record[2], record[0]
+                stop, start = date(boot, t), date(boot, since)
+                if not t - since - 10 * SECOND <= stop - start <= t - since + 10 * SECOND:
+                    start = stop - (t - since)  # the clock was stepped in between
                 for second in range(start, stop, SECOND):
+                    at = max(t - (stop - second), since)  # in the boot's own time
                     door = door_of(boot.node, barrier, second)
-                    if door is not None and not any(a <= second < b for a, b in blind):
+                    if door is not None and not any(a <= at < b for a, b in blind):
                         watched.add((door, second))
     return Counter((*door, second - second % unit) for door, second in watched)
 
 
 def blind_spans(boot: Boot, barrier: int) -> list[tuple[int, int]]:
+    """In the boot's own time."""
     spans = []
     for beam in (0, 1):
         changes = sorted(
@@ -186,11 +188,11 @@ def blind_spans(boot: Boot, barrier: int) -> list[tuple[int, int]]:
             if begins and began is None:
                 began = t
             elif not begins and began is not None:
-                spans.append((date(boot, began), date(boot, t)))
+                spans.append((began, t))
                 began = None
         if began is not None:
-            spans.append((date(boot, began), 1 << 62))
-    return [span for span in spans if span[0] is not None]
+            spans.append((began, 1 << 62))
+    return spans
 
 
 def feedback(boots: list[Boot]) -> dict[tuple, tuple[int, int]]:

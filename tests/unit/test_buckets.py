@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from footfall_gateway.buckets import (
     HOUR_MS,
     Bucket,
+    DoorToday,
     clip,
     count_directions,
     fault_times,
@@ -121,5 +122,12 @@ def test_a_local_day_is_as_long_as_it_is(moment: str, timezone: str, day: str, h
 def test_occupancy_is_in_less_out_where_that_can_be_known(
     doors: list[Bucket], persons: int | None, covered_s: int
 ) -> None:
-    one = occupancy("lab", 60, 0, doors)
+    one = occupancy("lab", 60, 0, [DoorToday(bucket, 5) for bucket in doors])
     assert (one.persons, one.covered_today_s, one.capacity) == (persons, covered_s, 60)
+
+
+@pytest.mark.parametrize(("watched", "until"), [([], None), ([7, 5, 9], 5), ([7, None], None)])
+def test_occupancy_is_as_old_as_the_least_watched_door(watched: list[int | None], until: int | None) -> None:
+    assert (
+        occupancy("lab", 60, 0, [DoorToday(Bucket(), moment) for moment in watched]).watched_until_ms == until
+    )

@@ -121,7 +121,7 @@ CREATE TABLE compacted_presses (
     PRIMARY KEY (node_id, quarter_ms, button, revision)
 ) WITHOUT ROWID;
 
--- The results. sent: InfluxDB has been given this bucket once, so emptying it must be told, too.
+-- The results. sent: InfluxDB has been given this bucket (1: without counts, 2: with), so emptying it must be told, too.
 CREATE TABLE bucket_quarter (
     site TEXT NOT NULL,
     door TEXT NOT NULL,
