@@ -141,27 +141,21 @@ class InfluxWriter:
         self._client.close()
 
     def _meaning(self, error: ApiException) -> AwayError | LinesRefusedError:
-        status = error.status or 0
-        words = _words(error)
-        settings = self._settings
+        if not error.status:  # the library's own dress for an SSLError
+            return _tls_failure(error)
+        status, words = error.status, _words(error)
         if status in (400, 422, 413):
             certain = status == 422 or any(fault in words.lower() for fault in FAULT_OF_THE_LINE)
             return LinesRefusedError(f"{status}: {words}", certain=certain)
         if status == 429 or status >= 500:
             return AwayError(f"answers {status}: {words}", wait_s=_retry_after_s(error))
-        if status == 401:
-            return AwayError(f"does not accept the token (401: {words}); look at token_file", setting=True)
-        if status == 403:
-            return AwayError(
-                f'the token may not write to bucket "{settings.bucket}" (403: {words})', setting=True
-            )
-        if status == 404:
-            return AwayError(
-                f'there is no bucket "{settings.bucket}" in org "{settings.org}" (404: {words}); '
-                f"create it, or look at bucket, org and url",
-                setting=True,
-            )
-        return AwayError(f"answers {status}: {words}; look at url", setting=True)
+        bucket, org = self._settings.bucket, self._settings.org
+        hints = {
+            401: f"does not accept the token (401: {words}); look at token_file",
+            403: f'the token may not write to bucket "{bucket}" (403: {words})',
+            404: f'there is no bucket "{bucket}" in org "{org}" (404: {words}); create it, or look at bucket, org and url',
+        }
+        return AwayError(hints.get(status, f"answers {status}: {words}; look at url"), setting=True)
 
 
 class InfluxSink:
@@ -299,6 +293,13 @@ class _Search:
             self.left += 1
         else:
             self.doubtful.append((items[0], refused))
+
+
+def _tls_failure(error: ApiException) -> AwayError:
+    detail = " ".join(str(error.reason).split())[:MAX_SHOWN]
+    if "CERTIFICATE_VERIFY_FAILED" in detail:
+        return AwayError("its TLS certificate is not accepted; look at ca_file and url", setting=True)
+    return AwayError(f"no TLS connection; should url begin with http://? ({detail})", setting=True)
 
 
 def _words(error: ApiException) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +39,7 @@ class Seen(NamedTuple):
 class Recorder:
     """An HTTP server that notes every request and answers as `answer(lines)` says: status, body, headers."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
         self.answer: Callable[[list[str]], tuple[int, str, dict[str, str]]] = lambda _lines: (204, "", {})
         recorder = self
@@ -66,6 +67,9 @@ class Recorder:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+            self.url = self.url.replace("http:", "https:")
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
         self._thread.start()
 
@@ -253,7 +257,8 @@ def test_no_answer_in_any_form_is_away_and_drops_nothing(outbox, sink, kind):
         with connection:
             connection.recv(100_000)
             if kind == "silent":
-                connection.recv(1)  # until the client gives up
+                while connection.recv(100_000):  # until the client gives up
+                    pass
             elif kind == "not http":
                 connection.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")
 
@@ -397,6 +402,32 @@ def test_an_empty_write_tells_whether_influxdb_is_there_and_writes_nothing(influ
         assert influxdb.query("SHOW MEASUREMENTS", "footfall") == []
     finally:
         writer.close()
+
+
+def test_https_towards_a_port_without_tls_is_told(recorder, outbox, sink):
+    put_hours(outbox, 1)
+    with pytest.raises(AwayError) as caught:
+        sink(recorder.url.replace("http", "https")).deliver()
+    assert "no TLS connection; should url begin with http://?" in caught.value.reason
+
+
+def test_https_is_checked_against_the_given_authority(outbox, sink, ca, tmp_path):
+    certificate = ca.issue_cert("127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    (tmp_path / "ca.pem").write_bytes(ca.cert_pem.bytes())
+    recorder = Recorder(context)
+    try:
+        put_hours(outbox, 2)
+        with pytest.raises(AwayError) as caught:
+            sink(recorder.url).deliver()
+        assert "its TLS certificate is not accepted; look at ca_file and url" in caught.value.reason
+        with pytest.raises(AwayError) as caught:
+            sink(recorder.url.replace("https", "http")).deliver()
+        assert "the connection broke off" in caught.value.reason
+        assert sink(recorder.url, ca_file=tmp_path / "ca.pem").deliver() == 2
+    finally:
+        recorder.close()
 
 
 # ------------------------------------------------------------------------------------------------- the thread
