@@ -247,8 +247,8 @@ class Client:
             0x10, b"\x00\x04MQTT\x04", struct.pack(">BH", flags, self._keepalive_s), *parts
         )  # not write(): the socket may still be connecting, drain() waits until it can take bytes
         await self._stream.drain()
-        head, body = await self._read_packet()
-        if head != _CONNACK or len(body) != 2:
+        _, body = await self._read_packet(_CONNACK)
+        if len(body) != 2:
             raise MqttError("answers, but not as an MQTT broker")
         if body[1]:
             self._retry_s = max(self._retry_s, 5)  # nothing will change within a second
@@ -269,9 +269,9 @@ class Client:
             head, body = await self._read_packet()
             if head == _SUBACK:
                 break
-            number = self._handle(head, body)  # retained messages may come first
-            if number:
-                await self._write(_packet(_PUBACK, number))
+            confirm = self._handle(head, body)  # retained messages may come first
+            if confirm:
+                await self._write(_packet(_PUBACK, confirm))
         if len(body) != 2 + len(self.subscriptions) or struct.unpack(">H", body)[0] != number:
             raise MqttError("sent a wrong answer to our subscriptions")
         for topic, code in zip(self.subscriptions, body[2:]):
@@ -354,10 +354,15 @@ class Client:
         ) as error:  # whatever it is, this connection is over; run() says why and makes a new one
             self._fail(error)
 
-    async def _read_packet(self):
-        """(first byte, the rest) of the next packet; the rest is None for a message that is too long to take."""
+    async def _read_packet(self, only=None):
+        """(first byte, the rest) of the next packet; the rest is None for a message that is too long to take.
+
+        only: the first byte of the only packet that makes sense now.
+        """
         self._reading_since = None
         head = (await self._stream.readexactly(1))[0]
+        if only and head != only:
+            raise MqttError("answers, but not as an MQTT broker")
         self._reading_since = ticks_ms()
         length = shift = 0
         while True:

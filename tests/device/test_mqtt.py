@@ -273,7 +273,7 @@ def test_a_broker_that_answers_no_ping_is_left(run_on_board, broker):
 
 
 def test_a_quiet_connection_is_kept_with_pings(run_on_board, broker):
-    seen = run_on_board(DEVICE, broker(greeted(lambda _peer: None)), 9)
+    seen = run_on_board(DEVICE, broker(greeted(lambda _peer: None)), 6)
     assert seen["reports"] == []
     assert seen["connects"] == 1
 
