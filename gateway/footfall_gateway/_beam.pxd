@@ -2,18 +2,12 @@
 #
 # A barrier's own times are below 2**30 by its contract, so `int` will do; only UTC milliseconds are wider. What is named
 # here and not `readonly` cannot be seen from Python: tests/differential checks that, for a file that Cython does
-# not find is left out without a word. Columns are plain pointers, which `_columns` takes from buffers.
+# not find is left out without a word. Columns are plain pointers, which `_columns` takes from buffers. The module's
+# constants need no line here: setup.py puts their values in their places.
 
 cimport cython
 
-cdef int OUTER, INNER
-cdef int PASSED_IN, PASSED_OUT, PASSED, ANY_PASSAGE
-cdef int FAULT_OUTER_BEGINS, FAULT_INNER_BEGINS, FAULT_OUTER_ENDS, FAULT_INNER_ENDS
-cdef int MAX_ELAPSED_MS, _TICKS_MASK, _NEVER, _REBASE_MS
 cdef long long MAX_T_MS
-cdef int HOLD_MS
-cdef int _CLEAR, _IN_FIRST, _IN_BOTH, _OUT_FIRST, _OUT_BOTH, _UNKNOWN, _IN_THIN
-cdef int _ENTERED, _AGAIN, _DOUBT, _FOLLOWED, _DONE
 cdef const unsigned char *_NEXT
 
 
@@ -33,6 +27,7 @@ cdef class Barrier:
     cpdef int step(self, int elapsed_ms, int state) noexcept nogil
     @cython.locals(state=int, t=int, changed=int, cleared=int, place=int, entry=int, events=int)
     cdef int _settle(self, int now) noexcept nogil
+    cdef int _end_faults(self, int beams, int now, int t) noexcept nogil
     cdef void _begin(self, int t) noexcept nogil
     @cython.locals(inwards=bint, entered_ms=int, left_ms=int)
     cdef int _mean(self, int what, int place, int now, int t) noexcept nogil
@@ -42,12 +37,12 @@ cdef class Barrier:
     cdef void _pass(self, int way, int t) noexcept nogil
     @cython.locals(event=int)
     cdef int _report_held(self, int now) noexcept nogil
-    @cython.locals(due=int, blocked=int)
+    @cython.locals(blocked=int)
     cdef void _set_due(self) noexcept nogil
-    @cython.locals(events=int, due=int)
+    @cython.locals(events=int, due=int, blocked=int)
     cdef int _lapse(self, int now) noexcept nogil
     @cython.locals(shift=int)
-    cdef void _rebase(self) noexcept nogil
+    cdef int _set_back(self, int now) noexcept nogil
 
 
 @cython.final
@@ -67,8 +62,10 @@ cdef class Replay:
     @cython.locals(events=int, t="long long")
     cdef Py_ssize_t _lapse(self, Barrier barrier, int elapsed_ms, Py_ssize_t found, int sensor, long long last_ms,
                            int *out_sensors, long long *out_t_ms, unsigned char *out_events) noexcept nogil
-    @cython.locals(outer=int, inner=int)
     cdef Py_ssize_t _write(self, Barrier barrier, int events, Py_ssize_t found, int sensor, long long t,
+                           int *out_sensors, long long *out_t_ms, unsigned char *out_events) noexcept nogil
+    @cython.locals(outer=int, inner=int)
+    cdef Py_ssize_t _write_faults(self, Barrier barrier, int events, Py_ssize_t found, int sensor, long long t,
                            int *out_sensors, long long *out_t_ms, unsigned char *out_events) noexcept nogil
 
 

@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
@@ -37,7 +38,7 @@ HOUR_MS = 3_600_000
 MAX_THREADS = 64
 
 _EVENTS_AT_ONCE = 16_384  # 213 kB: stays in the cache between the engine and whoever takes the events
-_PARTS_PER_THREAD = 4  # sensors differ in traffic; smaller parts even that out
+_PARTS_PER_THREAD = 8  # sensors differ in traffic, and other programs run; smaller parts even that out
 _MIN_PART_ROWS = 65_536  # for less, a thread costs more than it saves
 
 _Ints: TypeAlias = "array[int]"
@@ -119,11 +120,11 @@ class Passages:
     def buckets(self, width_ms: int = HOUR_MS, using: Engine | None = None) -> Buckets:
         """The same, counted by sensor and time."""
         summed = _Summed(using or engine(), width_ms)
+        desk = _Desk()
         for start in range(0, len(self), _EVENTS_AT_ONCE):
             cut = slice(start, start + _EVENTS_AT_ONCE)
-            events = self.event[cut]
-            summed.take(self.sensor[cut], self.t_ms[cut], events, len(events))
-        return summed.result()
+            summed.add(desk, Passages(self.sensor[cut], self.t_ms[cut], self.event[cut]))
+        return summed.result(desk)
 
 
 def count_passages(
@@ -202,14 +203,26 @@ class BucketCounter:
 _Result_co = TypeVar("_Result_co", covariant=True)
 
 
+class _Desk:
+    """The columns that an engine writes to. A strand has one while it works, then another strand may."""
+
+    def __init__(self) -> None:
+        self.sensors = array("i", bytes(4 * _EVENTS_AT_ONCE))
+        self.t_ms = array("q", bytes(8 * _EVENTS_AT_ONCE))
+        self.events = array("B", bytes(_EVENTS_AT_ONCE))
+        self.bucket_sensors = array("i", bytes(4 * _EVENTS_AT_ONCE))
+        self.bucket_starts_ms = array("q", bytes(8 * _EVENTS_AT_ONCE))
+        self.bucket_counts = array("i", bytes(16 * _EVENTS_AT_ONCE))
+
+
 class _Taker(Protocol[_Result_co]):
-    """Takes the events of a stretch of rows from the engine's output columns, which are used again afterwards."""
+    """Takes the events of a stretch of rows from a desk."""
 
     @abstractmethod
-    def take(self, sensors: _Ints, t_ms: _Ints, events: _Ints, found: int) -> None: ...
+    def take(self, desk: _Desk, found: int) -> None: ...
 
     @abstractmethod
-    def result(self) -> _Result_co: ...
+    def result(self, desk: _Desk) -> _Result_co: ...
 
 
 class _Kept(_Taker[Passages]):
@@ -218,12 +231,12 @@ class _Kept(_Taker[Passages]):
     def __init__(self) -> None:
         self._passages = Passages()
 
-    def take(self, sensors: _Ints, t_ms: _Ints, events: _Ints, found: int) -> None:
-        self._passages.sensor.extend(sensors[:found])
-        self._passages.t_ms.extend(t_ms[:found])
-        self._passages.event.extend(events[:found])
+    def take(self, desk: _Desk, found: int) -> None:
+        self._passages.sensor.extend(desk.sensors[:found])
+        self._passages.t_ms.extend(desk.t_ms[:found])
+        self._passages.event.extend(desk.events[:found])
 
-    def result(self) -> Passages:
+    def result(self, desk: _Desk) -> Passages:  # noqa: ARG002 - nothing is left on it
         return self._passages
 
 
@@ -234,21 +247,25 @@ class _Summed(_Taker[Buckets]):
         self._engine = using
         self._tally = using.tally(width_ms)
         self._buckets = Buckets(width_ms)
-        self._sensors = array("i", bytes(4 * _EVENTS_AT_ONCE))
-        self._starts_ms = array("q", bytes(8 * _EVENTS_AT_ONCE))
-        self._counts = array("i", bytes(16 * _EVENTS_AT_ONCE))
 
-    def take(self, sensors: _Ints, t_ms: _Ints, events: _Ints, found: int) -> None:
-        columns = self._sensors, self._starts_ms, self._counts
-        self._keep(self._engine.add(self._tally, sensors, t_ms, events, found, *columns))
+    def take(self, desk: _Desk, found: int) -> None:
+        self._add(desk, desk.sensors, desk.t_ms, desk.events, found)
 
-    def _keep(self, written: int) -> None:
-        self._buckets.sensor.extend(self._sensors[:written])
-        self._buckets.start_ms.extend(self._starts_ms[:written])
-        self._buckets.counts.extend(self._counts[: 4 * written])
+    def add(self, desk: _Desk, passages: Passages) -> None:
+        self._add(desk, passages.sensor, passages.t_ms, passages.event, len(passages))
 
-    def result(self) -> Buckets:
-        self._keep(self._engine.close(self._tally, 0, self._sensors, self._starts_ms, self._counts))
+    def _add(self, desk: _Desk, sensors: _Ints, t_ms: _Ints, events: _Ints, found: int) -> None:
+        out = desk.bucket_sensors, desk.bucket_starts_ms, desk.bucket_counts
+        self._keep(desk, self._engine.add(self._tally, sensors, t_ms, events, found, *out))
+
+    def _keep(self, desk: _Desk, written: int) -> None:
+        self._buckets.sensor.extend(desk.bucket_sensors[:written])
+        self._buckets.start_ms.extend(desk.bucket_starts_ms[:written])
+        self._buckets.counts.extend(desk.bucket_counts[: 4 * written])
+
+    def result(self, desk: _Desk) -> Buckets:
+        out = desk.bucket_sensors, desk.bucket_starts_ms, desk.bucket_counts
+        self._keep(desk, self._engine.close(self._tally, 0, *out))
         return self._buckets
 
 
@@ -276,6 +293,7 @@ class _EdgeCounter(Generic[_Result]):
             using, settings or BarrierSettings(), new_taker()
         )
         self._open = self._new_strand()
+        self._desks: list[_Desk] = []  # those not in use; as many as there were strands at work at once
         self._results: list[_Result] = []
 
     def feed(self, sensors: Any, t_ms: Any, states: Any, progress: Progress | None) -> None:
@@ -289,14 +307,15 @@ class _EdgeCounter(Generic[_Result]):
 
         def run(part: int) -> int | None:
             strand, start, end = stretches[part]
-            for row in strand.run(columns, start, end):
-                if row < 0:
-                    return -1 - row
-                done[part] = row - start
-                if stop.is_set():
-                    break
-                if progress is not None:
-                    progress(self.rows + sum(done))
+            with self._desk() as desk:
+                for row in strand.run(desk, columns, start, end):
+                    if row < 0:
+                        return -1 - row
+                    done[part] = row - start
+                    if stop.is_set():
+                        break
+                    if progress is not None:
+                        progress(self.rows + sum(done))
             return None
 
         refused = self._run_all(run, len(stretches), stop)
@@ -304,7 +323,8 @@ class _EdgeCounter(Generic[_Result]):
         refused += [cut for cut in cuts[1:-1] if columns.sensors[cut] < columns.sensors[cut - 1]]
         if refused:
             raise why_refused(columns, min(refused), before, self.rows)
-        self._results += [strand.finish() for strand in strands[:-1]]
+        with self._desk() as desk:
+            self._results += [strand.finish(desk) for strand in strands[:-1]]
         self._open = strands[-1]
         self.rows += len(columns.sensors)
 
@@ -335,7 +355,16 @@ class _EdgeCounter(Generic[_Result]):
 
     def finish(self) -> list[_Result]:
         """What the takers made of it, in the order of the rows."""
-        return [*self._results, self._open.finish()]
+        with self._desk() as desk:
+            return [*self._results, self._open.finish(desk)]
+
+    @contextmanager
+    def _desk(self) -> Iterator[_Desk]:
+        desk = self._desks.pop() if self._desks else _Desk()
+        try:
+            yield desk
+        finally:
+            self._desks.append(desk)
 
 
 class _Strand(Generic[_Result]):
@@ -348,32 +377,29 @@ class _Strand(Generic[_Result]):
             settings.beams, settings.glitch_ms, settings.min_block_ms, settings.blocked_after_ms
         )
         self._replay = using.replay()
-        self._sensors = array("i", bytes(4 * _EVENTS_AT_ONCE))
-        self._t_ms = array("q", bytes(8 * _EVENTS_AT_ONCE))
-        self._events = array("B", bytes(_EVENTS_AT_ONCE))
 
     @property
     def stands_at(self) -> tuple[int, int] | None:
         """Sensor and t_ms of the last row, if there was one."""
         return (self._replay.sensor, self._replay.last_ms) if self._replay.started else None
 
-    def run(self, columns: Columns, row: int, end: int) -> Iterator[int]:
+    def run(self, desk: _Desk, columns: Columns, row: int, end: int) -> Iterator[int]:
         """Feeds these rows. Yields how far it is each time that the output is full, or -1 - row for a refused one."""
         while row < end:
             row = self._engine.run(
                 self._replay, self._barrier, *columns, row, end,
-                self._sensors, self._t_ms, self._events, _EVENTS_AT_ONCE,
+                desk.sensors, desk.t_ms, desk.events, _EVENTS_AT_ONCE,
             )  # fmt: skip
-            self._take()
+            self._take(desk)
             yield row
             if row < 0:
                 return
 
-    def finish(self) -> _Result:
-        self._engine.finish(self._replay, self._barrier, self._sensors, self._t_ms, self._events)
-        self._take()
-        return self._taker.result()
+    def finish(self, desk: _Desk) -> _Result:
+        self._engine.finish(self._replay, self._barrier, desk.sensors, desk.t_ms, desk.events)
+        self._take(desk)
+        return self._taker.result(desk)
 
-    def _take(self) -> None:
+    def _take(self, desk: _Desk) -> None:
         if self._replay.found:
-            self._taker.take(self._sensors, self._t_ms, self._events, self._replay.found)
+            self._taker.take(desk, self._replay.found)

@@ -34,8 +34,7 @@ BLOCKED_AFTER_MS = (
 MAX_ELAPSED_MS = 0x1FFFFFFF  # the longest step (6 days); longer silences are fed in pieces
 MAX_T_MS = 0x3FFFFFFFFFF  # a recorded time beyond the year 2109 is none
 _TICKS_MASK = 0x3FFFFFFF  # MicroPython's ticks_ms wraps at 2**30
-_NEVER = 0x3FFFFFFF
-_REBASE_MS = 0x0FFFFFFF  # beyond this the inner clock is set back, so that it stays below 2**30
+_HORIZON_MS = 0x0FFFFFFF  # here the inner clock is set back, so that it stays below 2**30
 
 # Where a crossing stands. IN and OUT say from which side it began.
 _CLEAR = 0
@@ -61,12 +60,13 @@ _DOUBT = 0x30  # the last beam has cleared and the first has not
 _FOLLOWED = 0x40  # the doubt is over: one is through, the next one has both broken
 _FOLLOWED_THIN = 0x50  # one is through, something thin follows
 _DONE = 0x60
+_BACK = 0x70  # out of the first beam again; with one beam that is a passage
 
 # What becomes of a crossing, by place * 4 + new state (0 none, 1 outer, 2 inner, 3 both blocked): the lower hex digit
 # is the next place, the upper one what it means.
 _NEXT = (
     b"\x00\x01\x06\x0b"  # clear
-    b"\x00\x01\x0d\x12"  # in, first: turns back | - | thin | both
+    b"\x70\x01\x0d\x12"  # in, first: turns back | - | thin | both
     b"\x60\x01\x03\x02"  # in, both: both clear at once, the entry decides | steps back | goes on | -
     b"\x60\x35\x03\x24"  # in, last: through | the next one comes as this one leaves | - | again
     b"\x60\x35\x03\x04"  # in, again: through | followed, or back | a trailing bag | -
@@ -126,16 +126,17 @@ class Barrier:
         self._entry_clear_since = 0  # when the first beam cleared
         self._last_clear_since = 0  # when the last beam cleared
         self._held = 0  # a passage that is not reported yet
-        self._passed_at = -_REBASE_MS  # the last passage: when, which way, and what it was like
+        self._passed_at = -_HORIZON_MS  # the last passage: when, which way, and what it was like
         self._passed = 0
         self._passed_transit_ms = 0
         self._passed_lag_ms = 0
         self._passed_block_ms = 0
-        self._due = self.blocked_after_ms if state else _NEVER  # when time alone brings something about
+        self._due = _HORIZON_MS  # when to look what time alone has brought about, at the latest
+        self._set_due()
 
     def quiet(self):
         """True when no time is running: until the next edge, further steps would report nothing."""
-        return self.raw == self.settled and self._due == _NEVER
+        return self.raw == self.settled and self._due == _HORIZON_MS
 
     def settle_ms(self):
         """How long the beams must hold their state until all that has happened before is reported."""
@@ -156,12 +157,12 @@ class Barrier:
         # While a new state is still on trial, it may turn out to have come in time.
         if now >= self._due and (self.raw == self.settled or state != self.raw):
             events |= self._lapse(now)
+            if now >= _HORIZON_MS:
+                now = self._set_back(now)
         if state != self.raw:
             self.raw = state
             self._raw_since = now
         self._now = now
-        if now > _REBASE_MS:
-            self._rebase()
         return events
 
     def _settle(self, now):
@@ -191,21 +192,25 @@ class Barrier:
         self._place = entry & 15
         if entry >= 16:
             events |= self._mean(entry & 0x70, place, now, t)
-        elif self.beams == 1 and place == _IN_FIRST and self._outer_block_ms >= self.min_block_ms:
-            self.passage_ago_ms = now - t
-            self.transit_ms = t - self._first_since
-            events = PASSED
         if place == _IN_BOTH or place == _OUT_BOTH:
             self._entry_clear_since = t
         if cleared & self.faulted:
-            events |= (cleared & self.faulted) * FAULT_OUTER_ENDS
-            if cleared & self.faulted & OUTER:
-                self.outer_fault_ago_ms = now - t
-            if cleared & self.faulted & INNER:
-                self.inner_fault_ago_ms = now - t
-            self.faulted &= ~cleared
-        self._set_due()
+            events |= self._end_faults(cleared & self.faulted, now, t)
+        # The earliest at which anything can be due; _lapse looks closer and finds out when it really is
+        if state == 0:
+            self._due = self._passed_at + HOLD_MS if self._held else _HORIZON_MS
+        elif t + self.blocked_after_ms < self._due:
+            self._due = t + self.blocked_after_ms
         return events
+
+    def _end_faults(self, beams, now, t):
+        """These beams were at fault and are clear since t."""
+        if beams & OUTER:
+            self.outer_fault_ago_ms = now - t
+        if beams & INNER:
+            self.inner_fault_ago_ms = now - t
+        self.faulted &= ~beams
+        return beams * FAULT_OUTER_ENDS
 
     def _begin(self, t):
         """A crossing begins at t."""
@@ -228,6 +233,11 @@ class Barrier:
                 self._place = _IN_BOTH if inwards else _OUT_BOTH
         elif what == _DOUBT:
             self._last_clear_since = t
+        elif what == _BACK:
+            if self.beams == 1 and self._outer_block_ms >= self.min_block_ms:
+                self.passage_ago_ms = now - t
+                self.transit_ms = t - self._first_since
+                return PASSED
         else:
             # A body that went through broke both beams for about the same time; one that stepped back and came
             # again kept the last one broken while it stopped and returned.
@@ -282,53 +292,53 @@ class Barrier:
         self.transit_ms = self._passed_transit_ms
         return event
 
-    def _set_due(self):
-        """When, if no beam changes, time alone will bring something about."""
-        due = _NEVER
-        if self._held and self._place == _CLEAR:
-            due = self._passed_at + HOLD_MS
-        blocked = self.settled & ~self.faulted
-        if blocked & OUTER and self._outer_since + self.blocked_after_ms < due:
-            due = self._outer_since + self.blocked_after_ms
-        if blocked & INNER and self._inner_since + self.blocked_after_ms < due:
-            due = self._inner_since + self.blocked_after_ms
-        self._due = due
-
     def _lapse(self, now):
-        """Time has brought something about: a passage stands, or a beam has been broken for too long to be a person.
+        """Time may have brought something about: a passage stands, or a beam is broken for too long for a person.
 
         After such a fault nothing counts until both beams are clear again.
         """
         events = 0
-        due = self._outer_since + self.blocked_after_ms
-        if self.settled & ~self.faulted & OUTER and now >= due:
-            events |= FAULT_OUTER_BEGINS
-            self.outer_fault_ago_ms = now - due
-        due = self._inner_since + self.blocked_after_ms
-        if self.settled & ~self.faulted & INNER and now >= due:
-            events |= FAULT_INNER_BEGINS
-            self.inner_fault_ago_ms = now - due
-        if events:
-            self.faulted |= events // FAULT_OUTER_BEGINS
-            self._place = _UNKNOWN
-        if self._held:
+        blocked = self.settled & ~self.faulted
+        if blocked:
+            due = self._outer_since + self.blocked_after_ms
+            if blocked & OUTER and now >= due:
+                events |= FAULT_OUTER_BEGINS
+                self.outer_fault_ago_ms = now - due
+            due = self._inner_since + self.blocked_after_ms
+            if blocked & INNER and now >= due:
+                events |= FAULT_INNER_BEGINS
+                self.inner_fault_ago_ms = now - due
+            if events:
+                self.faulted |= events // FAULT_OUTER_BEGINS
+                self._place = _UNKNOWN
+        if self._held and (events or (self._place == _CLEAR and now >= self._passed_at + HOLD_MS)):
             events |= self._report_held(now)
         self._set_due()
         return events
 
-    def _rebase(self):
+    def _set_due(self):
+        """When, if no beam changes, time alone will bring something about."""
+        self._due = _HORIZON_MS
+        if self._held and self._place == _CLEAR:
+            self._due = self._passed_at + HOLD_MS
+        blocked = self.settled & ~self.faulted
+        if blocked & OUTER and self._outer_since + self.blocked_after_ms < self._due:
+            self._due = self._outer_since + self.blocked_after_ms
+        if blocked & INNER and self._inner_since + self.blocked_after_ms < self._due:
+            self._due = self._inner_since + self.blocked_after_ms
+
+    def _set_back(self, now):
         """Set the inner clock back, so that it stays small; what lies further back keeps being long ago."""
-        shift = self._now - _REBASE_MS // 2
-        self._now -= shift
+        shift = now - _HORIZON_MS // 2
         self._raw_since = max(self._raw_since - shift, 0)
         self._first_since = max(self._first_since - shift, 0)
         self._outer_since = max(self._outer_since - shift, 0)
         self._inner_since = max(self._inner_since - shift, 0)
         self._entry_clear_since = max(self._entry_clear_since - shift, 0)
         self._last_clear_since = max(self._last_clear_since - shift, 0)
-        self._passed_at = max(self._passed_at - shift, -_REBASE_MS)
-        if self._due != _NEVER:
-            self._due = max(self._due - shift, 0)
+        self._passed_at = max(self._passed_at - shift, -_HORIZON_MS)
+        self._set_due()
+        return now - shift
 
 
 class Replay:
@@ -384,11 +394,8 @@ class Replay:
                 row += 1
                 continue
             elapsed_ms = t - last_ms
-            if elapsed_ms < 0:
-                row = -1 - row
-                break
-            if elapsed_ms > MAX_ELAPSED_MS:
-                if t > MAX_T_MS:
+            if not 0 <= elapsed_ms <= MAX_ELAPSED_MS:
+                if elapsed_ms < 0 or t > MAX_T_MS:
                     row = -1 - row
                     break
                 # All that so long a time can bring about happens in its first piece
@@ -429,6 +436,11 @@ class Replay:
             out_t_ms[found] = t - barrier.passage_ago_ms
             out_events[found] = events & ANY_PASSAGE
             found += 1
+        if events > ANY_PASSAGE:
+            return self._write_faults(barrier, events, found, sensor, t, out_sensors, out_t_ms, out_events)
+        return found
+
+    def _write_faults(self, barrier, events, found, sensor, t, out_sensors, out_t_ms, out_events):
         outer = events & (FAULT_OUTER_BEGINS | FAULT_OUTER_ENDS)
         inner = events & (FAULT_INNER_BEGINS | FAULT_INNER_ENDS)
         if inner and barrier.inner_fault_ago_ms > barrier.outer_fault_ago_ms:  # the earlier one first
@@ -476,14 +488,10 @@ class Tally:
                 self.sensor = sensors[i]
                 self.start_ms = t - t % self.width_ms
             event = events[i]
-            if event == PASSED_IN:
-                self.went_in += 1
-            elif event == PASSED_OUT:
-                self.went_out += 1
-            elif event == PASSED:
-                self.passed += 1
-            elif event & (FAULT_OUTER_BEGINS | FAULT_INNER_BEGINS):
-                self.faults += 1
+            self.went_in += event == PASSED_IN  # no branches: which way people go cannot be foreseen
+            self.went_out += event == PASSED_OUT
+            self.passed += event == PASSED
+            self.faults += event == FAULT_OUTER_BEGINS or event == FAULT_INNER_BEGINS
         return written
 
     def close(self, written, out_sensors, out_start_ms, out_counts):

@@ -56,10 +56,8 @@ def encode_ack(spool, seq):
 
 def loads(text):
     """JSON text or bytes to a dict; PayloadError where it is not a JSON object of this version."""
-    if text.strip()[-1:] not in (
-        "}",
-        b"}",
-    ):  # MicroPython reads a text that breaks off as if it were complete
+    # MicroPython reads a text that breaks off as if it were complete
+    if text.strip()[-1:] != ("}" if isinstance(text, str) else b"}"):
         raise PayloadError("payload", text, "a JSON object")
     try:
         values = json.loads(text)
