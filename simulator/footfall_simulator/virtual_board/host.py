@@ -53,7 +53,7 @@ AIR_RATE = (
     20.0  # virtual seconds per second while a board waits for the network: its 10 s deadlines are 500 ms long
 )
 AIR_ANSWER_MS = 100  # real time an answer is waited for before time speeds up again
-AIR_QUIET_MS = 20  # ... and after the last data: long enough for the gateway's own acknowledgement to follow the broker's
+AIR_QUIET_MS = 15  # ... and after the last data: long enough for the gateway's own acknowledgement to follow the broker's
 CATCH_UP_RATE = 1.0  # while a board is behind
 CPU_LIMIT_S = 1800  # a board that burns more processor time than this has run away
 

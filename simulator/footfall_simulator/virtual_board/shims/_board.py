@@ -29,6 +29,7 @@ _STARVING_US = const(
 _FOREVER = const(1 << 60)
 _BEHIND_REAL_US = const(3000)  # a board that lags by more than this (times the rate), and by more than
 _BEHIND_US = const(200000)  # this, asks the timeline to wait
+_SHORT_QUIET_US = const(3000)
 _LONGEST_SEND_US = const(4000000)  # a blocking send that takes longer might be bitten by the watchdog
 TICKS_MASK = const((1 << 30) - 1)  # as on the ESP32
 
@@ -78,6 +79,7 @@ _air = 0  # real instant at which the air counts as quiet again; 0: it is quiet
 _air_heard = True  # the host has slowed the timeline
 _answer_us = 100000  # real time that an answer may take
 _quiet_us = 20000  # ... and that must pass after the last data that came in
+_quiet_now = 20000  # the same, after what was sent last
 _behind = True  # the host holds the timeline until the firmware idles for the first time
 
 wifi_state = 1  # 0 no access point, 1 up, 2 wrong password
@@ -316,9 +318,12 @@ def _real_ms(end):
     return ms
 
 
-def on_air():
+def on_air(kind=0):
     # Called before anything is sent: time slows down, and the board catches up with it as if the sending took so long.
-    global _air, _air_heard
+    # kind: the first byte. Of MQTT's small packets we know what follows them, which spares waiting for the quiet: a
+    # PINGREQ (0xc0) has one answer; a PUBACK (0x40) has none, and the gateway's acknowledgement that it most often
+    # confirms was the last thing to come.
+    global _air, _air_heard, _quiet_now
     if not _air:
         _air_heard = False
         tell(AIR, 1)
@@ -334,7 +339,12 @@ def on_air():
             if limit - _now < _LONGEST_SEND_US:
                 while _catch_up(limit) == 1:
                     pass
-    _air = _us() + _answer_us
+    if kind == 0x40:
+        _quiet_now = _SHORT_QUIET_US
+        _air = _us() + _SHORT_QUIET_US
+    else:
+        _quiet_now = _SHORT_QUIET_US if kind == 0xC0 else _quiet_us
+        _air = _us() + _answer_us
 
 
 def _catch_up(end):
@@ -437,7 +447,7 @@ class Poll:
             else:
                 ready.append((self._wrapped.get(id(obj), obj), event))
                 if _air and event & 1:
-                    _air = _us() + _quiet_us
+                    _air = _us() + _quiet_now
         if wait is None:
             _listen()
         self._looked = _us()
@@ -448,7 +458,7 @@ class Poll:
         end = _FOREVER if timeout is None or timeout < 0 else now() + timeout * 1000
         while True:
             real = _us()
-            if real - self._looked > _STARVING_US:
+            if real - self._looked > _STARVING_US and not _behind:
                 self._look(0, ready)
             elif real - _heard > _LISTEN_US:
                 _listen()
