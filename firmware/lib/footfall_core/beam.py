@@ -136,7 +136,7 @@ class Barrier:
 
     def quiet(self):
         """True when no time is running: until the next edge, further steps would report nothing."""
-        return self.raw == self.settled and self._due == _HORIZON_MS
+        return self.raw == self.settled and not self._held and not self.settled & ~self.faulted
 
     def settle_ms(self):
         """How long the beams must hold their state until all that has happened before is reported."""
