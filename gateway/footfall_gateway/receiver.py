@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Receiver:
-    """Turns arrivals into rows of the ledger. `stored` is called after each transaction that stored records."""
+    """Turns arrivals into rows of the ledger. `crashed` is called with an exception that nothing expected."""
 
     def __init__(
         self,
@@ -45,7 +45,6 @@ class Receiver:
         inbox: Inbox,
         watch: NodeWatch,
         now_ms: Callable[[], int],
-        stored: Callable[[], None],
         crashed: Callable[[BaseException], None],
     ) -> None:
         self._ledger = ledger
@@ -53,7 +52,6 @@ class Receiver:
         self._inbox = inbox
         self._watch = watch
         self._now_ms = now_ms
-        self._stored = stored
         self._crashed = crashed
         self._links: dict[str, Link] = {}  # node -> where it was last heard
         self._told: dict[tuple[str, str], float] = {}
@@ -175,8 +173,6 @@ class Receiver:
             self._acknowledge(ack, self._links.get(ack.node))
         for refusal in refusals:
             self._tell_refusal(refusal)
-        if batches:
-            self._stored()
         return True
 
     def _acknowledge(self, ack: Ack, link: Link | None) -> None:

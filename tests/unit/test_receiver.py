@@ -68,9 +68,7 @@ class Desk:
 
     def receiver(self, inbox: Inbox) -> Receiver:
         watch = NodeWatch(self.ledger, PLACES, self.outbox)
-        return Receiver(
-            self.ledger, PLACES, inbox, watch, lambda: self.now_ms, lambda: None, self.failures.append
-        )
+        return Receiver(self.ledger, PLACES, inbox, watch, lambda: self.now_ms, self.failures.append)
 
     def process(self, *items: Arrived | Opened) -> list[tuple[str, ...]]:
         inbox = Inbox()
