@@ -22,7 +22,7 @@ from node.terminal import Terminal
 from node.uplink import Uplink
 
 SENSORS_WAKE_MS = 200  # after power-up the outputs of light barriers are dead for up to 100 ms
-WATCH_S = 2  # between two feeds of the watchdog
+WATCH_S = 5  # between two feeds of the watchdog
 FLUSH_LOOK_MS = 200
 FLUSH_AFTER_MS = 800  # with the look above: a power cut costs at most a second of passages
 WAIT_BEFORE_REBOOT_MS = 1000  # for the answer to the command to go out

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 DATABASE = "town"
 SITE = "lab"
 TIMEZONE = "Europe/Berlin"
+AIR_QUIET_MS = 8
 SETTLE_TIMEOUT_S = 90.0
 # Every exchange over the air costs a simulated week real time, so its nodes chat less than they do by default.
-QUIET_NODE = {"state_s": 3600, "alive_s": 900, "mqtt": {"keepalive_s": 600}}
+QUIET_NODE = {"state_s": 3600, "alive_s": 900, "resend_s": 600, "mqtt": {"keepalive_s": 600, "deadline_s": 120}}
 
 
 class Gateway:
@@ -56,6 +57,14 @@ class Gateway:
         self.starts += 1
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait_until_listening(self) -> None:
+        """Until it has said so since its last start."""
+        until = time.monotonic() + 20
+        while self.log_file.read_text().count("connected, listening") < self.starts:
+            assert self.alive, self.log_file.read_text()
+            assert time.monotonic() < until, self.log_file.read_text()
+            time.sleep(0.02)
 
     @property
     def alive(self) -> bool:
@@ -98,7 +107,7 @@ class Rig:
         self.start_utc_ms = start_utc_ms
         self.timeline = Timeline(start_utc_ms, rate)
         self.town = Town(
-            folder / "town", micropython, ("127.0.0.1", node_broker_port or broker.port), self.timeline
+            folder / "town", micropython, ("127.0.0.1", node_broker_port or broker.port), self.timeline, air_quiet_ms=AIR_QUIET_MS
         )
         self._clock = self.timeline.publish(folder / "clock.json")
         self._config = folder / "footfall.toml"
@@ -119,6 +128,7 @@ class Rig:
             f'[[site]]\nid = "{SITE}"\ntimezone = "{TIMEZONE}"\ncapacity = 500\n{doors}'
         )
         self.gateway.start()
+        self.gateway.wait_until_listening()
         self.town.start()
 
     def run_until(self, utc_ms: int, timeout_s: float = 240.0) -> None:

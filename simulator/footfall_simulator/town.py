@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import footfall_core
 from footfall_simulator.people import IN, INNER, OUTER, Beams, crossings_of, edges_of
 from footfall_simulator.virtual_board import VirtualBoard
+from footfall_simulator.virtual_board.host import AIR_QUIET_MS
 from footfall_simulator.wifi import WifiRelay
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Town:
         beams: Beams | None = None,
         on_line: Callable[[Node, str], None] | None = None,
         password: str | None = None,
+        air_quiet_ms: int = AIR_QUIET_MS,
     ) -> None:
         self.folder = folder
         self.timeline = timeline
@@ -122,6 +124,7 @@ class Town:
         self._broker = broker
         self._on_line = on_line
         self._password = password
+        self._air_quiet_ms = air_quiet_ms
         self._lock = threading.Lock()
 
     def add(
@@ -165,6 +168,7 @@ class Town:
             self._firmware,
             self.timeline,
             wifi=relay,
+            air_quiet_ms=self._air_quiet_ms,
             ticks_start_ms=ticks_start_ms,
             console_file=self.folder / f"{name}.console",
             on_line=heard,

@@ -19,7 +19,7 @@ from footfall_simulator.town import HOUR_MS, Hour
 from tests.rig import QUIET_NODE, TIMEZONE, Rig
 from tests.servers import InfluxDB, Mosquitto
 
-RATE = 2000.0
+RATE = 5000.0
 GRACE_MS = 3 * HOUR_MS
 
 
