@@ -24,6 +24,7 @@ from footfall_gateway.toml_reader import (
     certificate_file,
     dotted,
     http_address,
+    readable_file,
     reason,
     secret_file,
     timezone_name,
@@ -119,7 +120,7 @@ class MqttSettings(_Table, frozen=True):
     tls: Annotated[bool, Meta(description="true or false")] = False
     ca_file: _Certificate | None = None
     cert_file: _Certificate | None = None
-    key_file: Annotated[Path, Meta(description="the path of a PEM file")] | None = None
+    key_file: Annotated[Path, Meta(description="the path of a PEM file"), readable_file] | None = None
 
     @property
     def uses_tls(self) -> bool:

@@ -40,6 +40,7 @@ __all__ = ["AwayError", "InfluxSink", "InfluxWriter", "Line", "LinesRefusedError
 
 RETRY_FIRST_S, RETRY_LIMIT_S = 0.5, 60.0
 LOOK_S = 1.0  # how often an empty outbox is looked at when nobody says that there is something new
+LEAVE_S = 5.0  # how long `stop` waits for an InfluxDB that does not answer
 MAX_SHOWN = 200  # characters of InfluxDB's own words in a log line or a rejection
 
 # Words by which 1.x, 2 and 3 say that a line can never be stored. A 400 without any of them is held against the lines
@@ -193,11 +194,12 @@ class InfluxSink:
         self._news.set()
 
     def stop(self) -> None:
-        """Ends after the request under way; what has not been sent stays in the outbox."""
+        """Ends after the request under way, but waits for that only so long; what has not been sent stays in the outbox."""
         self._stop.set()
         self._news.set()
-        self._thread.join()
-        self._writer.close()
+        self._thread.join(LEAVE_S)
+        if not self._thread.is_alive():
+            self._writer.close()
 
     def _run(self) -> None:
         backoff = Backoff(RETRY_FIRST_S, RETRY_LIMIT_S)
@@ -210,6 +212,8 @@ class InfluxSink:
                     self._stop.wait(min(RETRY_LIMIT_S, max(backoff.next_s(), away.wait_s or 0)))
                     continue
                 except LedgerError as error:
+                    if self._stop.is_set():
+                        return  # the answer came after the ledger was closed: the same lines go again next time
                     if not error.temporary:
                         raise
                     self._outage.fails(str(error), logging.ERROR)

@@ -32,12 +32,14 @@ __all__ = [
     "certificate_file",
     "dotted",
     "http_address",
+    "readable_file",
     "reason",
     "secret_file",
     "timezone_name",
 ]
 
 MAX_SETTINGS_BYTES = 1_000_000  # far above a hundred sites; protects against naming a database by mistake
+MAX_CERTIFICATE_BYTES = 4_000_000  # the system's own bundle of all authorities has 200 kB
 MAX_SECRET_BYTES = 16_384  # a token is some hundred bytes; more means that another file was named
 
 Key = tuple[str | int, ...]  # ("site", 0, "door", 1, "barrier")
@@ -62,8 +64,8 @@ class SettingsError(Exception):
     """The settings cannot be used. `problems`: every reason, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = [_on_one_line(problem) for problem in problems]
+        super().__init__("\n".join(self.problems))
 
 
 class TomlReader:
@@ -85,10 +87,11 @@ class TomlReader:
     def problem(self, key: Key, words: str) -> None:
         line = self._lines.of(key)
         place = f"{self.path}:{line}" if line else str(self.path)
-        self._problems.append((line or 0, f"{place}: {dotted(key)}: {words}" if key else f"{place}: {words}"))
+        text = f"{place}: {dotted(key)}: {words}" if key else f"{place}: {words}"
+        self._problems.append((line or 0, text))
 
     def warning(self, key: Key, words: str) -> None:
-        self.warnings.append(f"{self.path}: {dotted(key)}: {words}")
+        self.warnings.append(_on_one_line(f"{self.path}: {dotted(key)}: {words}"))
 
     def raise_problems(self) -> None:
         if self._problems:
@@ -174,9 +177,13 @@ def shown(value: object) -> str:
         return str(value).lower()
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
-    text = text if text.isprintable() else text.encode("unicode_escape").decode()
+    text = _on_one_line(f'"{value}"' if isinstance(value, str) else repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _on_one_line(text: str) -> str:
+    """Line breaks and control characters (they may stand in a path) as Python writes them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def reason(error: OSError) -> str:
@@ -212,22 +219,23 @@ def http_address(value: str, key: Key, reader: TomlReader) -> None:
 
 
 def certificate_file(value: Path, key: Key, reader: TomlReader) -> None:
+    data = _content(value, MAX_CERTIFICATE_BYTES, key, reader)
+    if data is None:
+        return
     try:
-        ssl.create_default_context(cadata=value.read_text("ascii"))
+        ssl.create_default_context(cadata=data.decode("ascii"))
     except (ssl.SSLError, ValueError):
         reader.problem(key, f"{value} holds no certificate, expected PEM text (-----BEGIN CERTIFICATE-----)")
-    except OSError as error:
-        reader.problem(key, f"{value} cannot be read: {reason(error)}")
+
+
+def readable_file(value: Path, key: Key, reader: TomlReader) -> None:
+    _content(value, 1, key, reader)
 
 
 def secret_file(value: Path, key: Key, reader: TomlReader) -> None:
     """Puts the one line of the file into `reader.secrets`; a file that others may read gives a warning."""
-    try:
-        with value.open("rb") as file:
-            data = file.read(MAX_SECRET_BYTES + 1)
-        mode = stat.S_IMODE(value.stat().st_mode)
-    except OSError as error:
-        reader.problem(key, f"{value} cannot be read: {reason(error)}")
+    data = _content(value, MAX_SECRET_BYTES + 1, key, reader)
+    if data is None:
         return
     text = data.decode("utf-8-sig", errors="replace").strip()
     if not text:
@@ -236,8 +244,22 @@ def secret_file(value: Path, key: Key, reader: TomlReader) -> None:
         reader.problem(key, f"{value} does not look like a secret, expected one line of text")
     else:
         reader.secrets[key] = Secret(text)
+    mode = stat.S_IMODE(value.stat().st_mode)
     if mode & 0o077:
         reader.warning(key, f"{value} is open to other users (mode {mode:03o}), `chmod 600` closes it")
+
+
+def _content(path: Path, most: int, key: Key, reader: TomlReader) -> bytes | None:
+    """The first bytes of a file, or None after a problem. Devices and pipes are not files here: they may never end."""
+    try:
+        if path.exists() and not path.is_file():
+            reader.problem(key, f"{path} is not a file, expected one that can be read")
+            return None
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        reader.problem(key, f"{path} cannot be read: {reason(error)}")
+        return None
 
 
 # ------------------------------------------------------------------------------------------------------ the text

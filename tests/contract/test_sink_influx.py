@@ -467,6 +467,20 @@ def test_the_thread_says_once_that_influxdb_is_away_and_once_that_it_is_back(
     assert sum("works again after" in line for line in words) == 1
 
 
+def test_an_influxdb_that_does_not_answer_does_not_hold_up_the_end(outbox, sink, monkeypatch):
+    monkeypatch.setattr("footfall_gateway.sink_influx.LEAVE_S", 0.1)
+    put_hours(outbox, 1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = sink(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=60)
+        one.start()
+        connection, _ = listener.accept()
+        with connection:
+            one.stop()  # returns, although InfluxDB has 60 s to answer
+            assert outbox.depth() == 1
+    one._thread.join(LIMIT_S)
+    assert not one._thread.is_alive()
+
+
 def test_neither_the_log_nor_a_representation_shows_the_token(recorder, outbox, sink, caplog):
     caplog.set_level(logging.DEBUG)
     put_hours(outbox, 1)

@@ -1,6 +1,7 @@
 """The settings file: what is accepted, and that every mistake is one line with file, line, key, found and expected."""
 
 import datetime as dt
+import random
 import re
 import tomllib
 import typing
@@ -479,3 +480,70 @@ def test_a_door_without_a_date_was_always_there(write):
     settings = load_settings(write(SMALLEST + SITE + '[[site.door]]\nid = "main"\nnode = "a"\n'))
     assert settings.sites[0].doors[0].valid_from == ALWAYS
     assert isinstance(settings, Settings)
+
+
+ODD_VALUES = [
+    "-1",
+    "true",
+    '""',
+    '"x"',
+    "[]",
+    "{}",
+    "[1,2]",
+    "2026-01-01",
+    "2026-01-01T00:00:00Z",
+    "1e400",
+    "nan",
+    "inf",
+    "1_0",
+    "99999999999999999999999",
+    "{a=1}",
+    '["a"]',
+    "[[1]]",
+    "[{}]",
+    "07:00:00",
+    '"\\u0000"',
+    '"a\\nb"',
+    '"\\u001b[2J"',
+    '"~nobody/x"',
+    '"/dev/zero"',
+    '"/"',
+    '"é"',
+    "0x10",
+    "'C:\\x'",
+]
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_whatever_stands_in_the_file_the_answer_is_settings_or_lines(tmp_path, seed, ca):
+    """The example with some lines spoiled: no other exception, no line break, no control character."""
+    rng = random.Random(seed)
+    own = ca.issue_cert("gateway")
+    (tmp_path / "ca.pem").write_bytes(ca.cert_pem.bytes())
+    (tmp_path / "gateway.pem").write_bytes(own.cert_chain_pems[0].bytes())
+    (tmp_path / "gateway.key").write_bytes(own.private_key_pem.bytes())
+    for name in ("mqtt.password", "influx.token"):
+        (tmp_path / name).write_text("secret")
+    lines = [line for line in uncommented(EXAMPLE.read_text()).splitlines() if line[:1] not in ("", "#")]
+    for _ in range(rng.randrange(1, 4)):
+        at = rng.randrange(len(lines))
+        kind = rng.randrange(5)
+        if kind <= 1 and "=" in lines[at]:
+            lines[at] = lines[at].partition("=")[0] + "= " + rng.choice(ODD_VALUES)
+        elif kind == 2:
+            del lines[at]
+        elif kind == 3:
+            lines.insert(at, rng.choice([*lines, "x = 1", "[[a]]", '"" = 1', "a.b.c = 1", "mqtt = 3", "["]))
+        else:
+            place = rng.randrange(len(lines[at]) + 1)
+            lines[at] = lines[at][:place] + rng.choice('\x00\t"=[]#\x7f\u2028é😀') + lines[at][place + 1 :]
+    path = tmp_path / "footfall.toml"
+    path.write_text("\n".join(lines))
+    problems_found: list[str] = []
+    try:
+        places_of(load_settings(path))
+    except SettingsError as error:
+        problems_found = error.problems or ["none"]
+    for line in problems_found:
+        assert line.startswith(f"{path}:")
+        assert line.isprintable()
