@@ -88,18 +88,33 @@ class AliveSpan:
         start_ms = self.start_ms if from_t_ms <= self.since_t_ms else self.stop_ms - (self.t_ms - from_t_ms)
         return max(start_ms, self.start_ms), self.stop_ms - (self.t_ms - to_t_ms)
 
+    def news_since(self, other: AliveSpan) -> tuple[int, int]:
+        """[from, to] in UTC of what this span covers and that other one of the same boot does not, or more.
+
+        A node that goes on counting says so every few minutes with the same beginning: the news is the end.
+        """
+        same_clock = self.stop_ms - self.t_ms == other.stop_ms - other.t_ms
+        capped = self.t_ms - self.since_t_ms == MAX_ALIVE_MS
+        begins_within = self.since_t_ms == other.since_t_ms or (
+            capped and other.since_t_ms <= self.since_t_ms <= other.t_ms
+        )
+        if same_clock and begins_within and other.start_ms <= self.start_ms:
+            return min(other.stop_ms, self.stop_ms), self.stop_ms
+        return self.start_ms, self.stop_ms
+
 
 def alive_span(clock: BootClock, since_ms: int, t_ms: int) -> AliveSpan | None:
     """The span of an alive record; None where it is undated or empty.
 
-    Both ends are dated by themselves, so that two in a row leave no gap where the clock was corrected between them;
+    It is MAX_ALIVE_MS long at most. Both ends are dated by themselves, so that two in a row leave no gap where the clock was corrected between them;
     where it was stepped far between the ends, the span is what really passed before its end.
     """
-    since_ms = max(since_ms, t_ms - MAX_ALIVE_MS)
     start, stop = clock.utc_ms(since_ms), clock.utc_ms(t_ms)
     if start is None or stop is None:
         return None
+    capped = t_ms - since_ms >= MAX_ALIVE_MS
+    since_ms = max(since_ms, t_ms - MAX_ALIVE_MS)
     measured = stop - (t_ms - since_ms)
-    if abs(start - measured) > MAX_CORRECTION_MS:
+    if capped or abs(start - measured) > MAX_CORRECTION_MS:
         start = measured
     return AliveSpan(since_ms, t_ms, start, stop) if start < stop else None

@@ -8,6 +8,8 @@ How it keeps the promises:
 - One transaction per `store`; SQLite writes with synchronous=FULL. If it raises, nothing was stored.
 - A refused record keeps its place ('?'), so acknowledgements go on past it. The right record still takes the place if
   it ever comes. A different record for a place that is taken is a conflict: the first stays, the second is quarantined.
+- A record that says that n records are lost (L) stands for n numbers, its own and the following: they count as dealt
+  with, so that a gap does not hold up what comes after it, and are shown as lost. One that turns up is taken after all.
 - Every change marks the quarters whose buckets it touches, in the same transaction; the accounts work those off.
 """
 
@@ -33,14 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from footfall_gateway.dating import AliveSpan
+
 __all__ = ["Ack", "Counters", "Ledger", "LedgerError", "SpoolStatus", "UndatedBoot"]
 
-REFUSED_KIND, WAIVED_KIND = "?", "-"  # records of which only the place is kept
+REFUSED_KIND, GONE_KIND = "?", "-"  # records of which only the place is kept: refused; lost, or given up
 MAX_SPOOLS_IN_MEMORY = 2000
 MAX_BOOTS_IN_MEMORY = 4  # of one spool; a node speaks of its present boot, and of the last after a power cut
 MAX_ROWS_AT_ONCE = 5000
 MAX_HOLES_SHOWN = 20
-MAX_WAIVED = 1_000_000  # records of one waiver
+MAX_GONE_ROWS = 1_000_000  # places kept of one gap; what turns up beyond them is not taken
 
 _PAD = (None, None, None)
 _INSERT = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -62,7 +66,8 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class SpoolStatus:
-    """How complete a spool is. `holes` are the first missing ranges, `lost` what the node says it had to drop."""
+    """How complete a spool is. `holes` are the first missing ranges; `lost` records will not come: the node says so, or
+    a person has given them up."""
 
     node: str
     spool: str
@@ -302,6 +307,7 @@ class _Boot:
     last_t_ms: int
     first_received_ms: int
     clock: BootClock
+    last_alive: AliveSpan | None = None  # of those that are stored and dated by this clock
 
 
 @dataclass(slots=True)
@@ -358,6 +364,9 @@ class _Storing:
             self._learn_time(spool, batch.boot, boot, records)
             self._append(spool, batch.boot, boot, records, replaced)
         spool.seqs.add(batch.seq, last)
+        for seq, record in enumerate(batch.records, batch.seq):
+            if not isinstance(record, BadRecord) and record[1] == LOST:
+                self._give_up(spool, seq + 1, seq + record[2] - 1)
         if len(self._rows) > MAX_ROWS_AT_ONCE:
             self._flush()
 
@@ -388,12 +397,20 @@ class _Storing:
             raise ValueError(
                 f"{first} to {last} is not a hole: the spool's highest number here is {spool.seqs.highest}"
             )
-        if last - first >= MAX_WAIVED:
-            raise ValueError(f"{first} to {last} are more than {MAX_WAIVED} records at once")
-        for low, high in spool.seqs.holes():
-            for seq in range(max(low, first), min(high, last) + 1):
-                self._rows.append((spool.id, seq, 0, 0, WAIVED_KIND, None, None, None, None))
-        spool.seqs.add(first, last)
+        if last - first >= MAX_GONE_ROWS:
+            raise ValueError(f"{first} to {last} are more than {MAX_GONE_ROWS} records at once")
+        self._give_up(spool, first, last)
+
+    def _give_up(self, spool: _Spool, first: int, last: int) -> None:
+        """Fills the places of first..last that are empty: what belongs there will not come."""
+        for low, high in spool.seqs.absent(first, last):
+            self._lost[spool.id] += high - low + 1
+            for seq in range(low, min(high + 1, low + MAX_GONE_ROWS)):
+                self._rows.append((spool.id, seq, 0, 0, GONE_KIND, None, None, None, None))
+                if len(self._rows) > MAX_ROWS_AT_ONCE:
+                    self._flush()
+        if first <= last:
+            spool.seqs.add(first, last)
 
     # The state of a spool and a boot
 
@@ -458,29 +475,35 @@ class _Storing:
         here = {
             row[0]: row[1:]
             for row in self.sql.execute(
-                "SELECT seq, boot, t_ms, kind, a, b, c FROM record WHERE spool_id = ? AND seq BETWEEN ? AND ?",
+                "SELECT seq, boot, t_ms, kind, a, b, c, utc_ms FROM record WHERE spool_id = ? AND seq BETWEEN ? AND ?",
                 (spool.id, records[0][0], records[-1][0]),
             )
         }
         new: list[tuple[int, Record | BadRecord]] = []
         replaced: set[int] = set()
         for seq, record in records:
-            there = here.get(seq)
-            if there is None:
+            *there, utc_ms = here.get(seq, (None,))
+            if not there:
                 if seq in spool.seqs:
                     self.tallies["duplicates"] += 1  # compacted; it cannot be compared any more
                 else:
                     new.append((seq, record))
-            elif there[2] in (REFUSED_KIND, WAIVED_KIND):
-                if isinstance(record, BadRecord):
+            elif isinstance(record, BadRecord):
+                if there[2] in (REFUSED_KIND, GONE_KIND):
                     self.tallies["duplicates"] += 1
                 else:
-                    new.append((seq, record))
-                    replaced.add(seq)
-            elif isinstance(record, BadRecord):
-                self._refuse(batch, seq, BAD_RECORD, record)
-            elif there == (batch.boot, record[0], record[1], *(*record[2:], *_PAD)[:3]):
+                    self._refuse(batch, seq, BAD_RECORD, record)
+            elif there == [batch.boot, record[0], record[1], *(*record[2:], *_PAD)[:3]]:
                 self.tallies["duplicates"] += 1
+            elif record[1] == LOST and there[2] != GONE_KIND:
+                self.tallies["duplicates"] += 1  # here, or said to be lost once more, at another t
+            elif there[2] in (REFUSED_KIND, GONE_KIND, LOST):
+                new.append((seq, record))
+                replaced.add(seq)
+                if there[2] != REFUSED_KIND:
+                    self._lost[spool.id] -= 1
+                if utc_ms is not None:
+                    self._mark_span(spool, utc_ms, utc_ms)
             else:
                 detail = f"another record has this number: boot {there[0]}, {there[2]} at t {there[1]}; the first stays"
                 text = msgspec.json.encode(record).decode()
@@ -535,6 +558,7 @@ class _Storing:
         self, spool: _Spool, number: int, boot: _Boot, before: BootClock, span: tuple[int, int]
     ) -> None:
         self._flush()
+        boot.last_alive = None
         after = boot.clock
         start, stop = max(span[0], BEGINNING), span[1]
         rows = self.sql.execute(
@@ -597,8 +621,11 @@ class _Storing:
             self.sql.executemany(_REPLACE, rows)
         for record in special:
             if record[1] == LOST:
-                self._lost[spool_id] += record[2]
-            self._mark(spool, number, clock, record)
+                self._lost[spool_id] += 1
+            if record[1] == ALIVE:
+                self._mark_news(spool, boot, record)
+            else:
+                self._mark(spool, number, clock, record)
         self.tallies["records"] += len(records)
 
     def _flush(self) -> None:
@@ -624,6 +651,16 @@ class _Storing:
         elif kind == FAULT:
             self._mark_span(spool, utc_ms, utc_ms)
             self._mark_blinded(spool, number, clock, record)
+
+    def _mark_news(self, spool: _Spool, boot: _Boot, record: Record) -> None:
+        """A new alive record: only what the last one has not covered yet."""
+        span = alive_span(boot.clock, record[2], record[0])
+        if span is None:
+            return
+        last = boot.last_alive
+        self._mark_span(spool, *((span.start_ms, span.stop_ms) if last is None else span.news_since(last)))
+        if last is None or span.t_ms > last.t_ms:
+            boot.last_alive = span
 
     def _mark_alive(self, spool: _Spool, clock: BootClock, record: Record) -> None:
         span = alive_span(clock, record[2], record[0])

@@ -61,6 +61,20 @@ class SeqSet:
         self._firsts[low:high] = [first]
         self._lasts[low:high] = [last]
 
+    def absent(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The ranges of first..last that are not here, lowest first."""
+        ranges = []
+        at = max(first, self.contiguous + 1)
+        for index in range(bisect_left(self._lasts, at), len(self._firsts)):
+            if self._firsts[index] > last:
+                break
+            if at < self._firsts[index]:
+                ranges.append((at, self._firsts[index] - 1))
+            at = self._lasts[index] + 1
+        if at <= last:
+            ranges.append((at, last))
+        return ranges
+
     def holes(self) -> list[tuple[int, int]]:
         """The missing ranges, lowest first."""
         before = [self.contiguous, *self._lasts]

@@ -185,6 +185,45 @@ def test_a_hole_that_nobody_can_fill_can_be_given_up_with_a_name_and_a_reason(le
         ]
 
 
+# Records that the node has lost
+
+
+def test_a_gap_that_the_node_declares_lost_does_not_hold_up_what_comes_after_it(ledger: Ledger) -> None:
+    store(ledger, passages(1, 3))
+    assert store(ledger, passages(9, 10)) == [3]
+    assert store(ledger, batch(4, (9000, "L", 5))) == [10]
+    (status,) = ledger.spools()
+    assert (status.missing, status.lost) == (0, 5)
+    assert [kind for _, kind, _ in rows(ledger)] == ["P", "P", "P", "L", "-", "-", "-", "-", "P", "P"]
+
+
+def test_a_gap_declared_again_at_another_time_or_longer_is_no_conflict(ledger: Ledger) -> None:
+    store(ledger, passages(1, 3))
+    assert store(ledger, batch(4, (9000, "L", 5))) == [8]
+    assert store(ledger, batch(4, (19_000, "L", 5), boot=2)) == [8]
+    assert store(ledger, batch(4, (29_000, "L", 7), boot=2)) == [10]
+    assert rows(ledger)[3] == (4, "L", 9000)
+    assert (ledger.spools()[0].lost, ledger.counters().quarantined) == (7, 0)
+
+
+def test_a_record_that_was_declared_lost_and_turns_up_counts(ledger: Ledger) -> None:
+    store(ledger, passages(1, 3), batch(4, (9000, "L", 5)))
+    assert store(ledger, passages(4, 5)) == [8]
+    assert [kind for _, kind, _ in rows(ledger)] == ["P", "P", "P", "P", "P", "-", "-", "-"]
+    assert ledger.spools()[0].lost == 3
+    assert store(ledger, batch(4, (9000, "L", 5))) == [8]
+    assert rows(ledger)[3] == (4, "P", 4000)
+
+
+def test_a_gap_beyond_all_measure_does_not_fill_the_disk(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("footfall_gateway.ledger.MAX_GONE_ROWS", 1000)
+    assert store(ledger, batch(1, (9000, "L", 2**31 - 1))) == [2**31 - 1]
+    assert len(rows(ledger)) == 1001
+    assert ledger.spools()[0].lost == 2**31 - 1
+
+
 @pytest.mark.parametrize("asked", [("ff-9", 4, 5), (NODE, 4, 9), (NODE, 10, 12), (NODE, 0, 5), (NODE, 5, 4)])
 def test_only_a_hole_can_be_given_up(ledger: Ledger, asked: tuple[str, int, int]) -> None:
     store(ledger, passages(1, 3), passages(7, 9))

@@ -191,14 +191,16 @@ def test_a_bucket_that_turns_out_empty_is_overwritten_as_unwatched(bench: Bench)
 
 
 def test_lost_records_and_faults_are_counted_where_they_happened(bench: Bench) -> None:
-    bench.send((1 * MINUTE, "F", 0, 0, 1), (2 * MINUTE, "F", 0, 0, 0), (20 * MINUTE, "L", 7), alive(30, 0))
+    bench.send((1 * MINUTE, "F", 0, 0, 1), (2 * MINUTE, "F", 0, 0, 0), (20 * MINUTE, "L", 7))
+    bench.send(alive(30, 0), skip=6)
     lines = bench.lines(NINE + 5 * HOUR)
     assert lines == [
         bucket_line("hour", NINE, covered_s=1740, faults=2),
         bucket_line("quarter", NINE, covered_s=840, faults=1),
         bucket_line("quarter", NINE + QUARTER, covered_s=900, faults=1),
     ]
-    assert bench.ledger.spools()[0].lost == 7
+    (spool,) = bench.ledger.spools()
+    assert (spool.lost, spool.missing) == (7, 0)
 
 
 def test_an_alive_record_vouches_for_six_hours_at_most(bench: Bench) -> None:

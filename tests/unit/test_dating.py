@@ -80,3 +80,44 @@ def test_a_clock_that_was_never_set_or_runs_ahead_is_not_believed(utc_ms: int, s
     else:
         assert reason is not None
         assert said in reason
+
+
+def span(clock: BootClock, since_ms: int, t_ms: int) -> tuple[int, int] | None:
+    found = alive_span(clock, since_ms, t_ms)
+    return None if found is None else (found.start_ms - NOW, found.stop_ms - NOW)
+
+
+def test_an_alive_record_covers_the_time_since_it_began() -> None:
+    assert span(BootClock(), 0, 300_000) is None
+    clock = clock_of((0, 1, NOW))
+    assert span(clock, 0, 300_000) == (0, 300_000)
+    assert span(clock, 300_000, 300_000) is None
+    assert span(clock, 0, 10 * MAX_ALIVE_MS) == (9 * MAX_ALIVE_MS, 10 * MAX_ALIVE_MS)
+
+
+@pytest.mark.parametrize("error_ms", [3, -3, 10_000, -10_000])
+def test_alive_records_in_a_row_leave_no_gap_where_the_clock_was_corrected(error_ms: int) -> None:
+    clock = clock_of((0, 1, NOW), (450_000, 2, NOW + 450_000 + error_ms))
+    assert span(clock, 0, 300_000) == (0, 300_000)
+    assert span(clock, 300_000, 600_000) == (300_000, 600_000 + error_ms)
+
+
+@pytest.mark.parametrize("error_ms", [10_001, -10_001, 3_600_000, -86_400_000 * 400])
+def test_a_clock_that_was_stepped_covers_what_really_passed(error_ms: int) -> None:
+    clock = clock_of((0, 1, NOW), (450_000, 2, NOW + 450_000 + error_ms))
+    assert span(clock, 300_000, 600_000) == (300_000 + error_ms, 600_000 + error_ms)
+
+
+def test_the_news_of_an_alive_record_is_what_the_last_one_did_not_cover() -> None:
+    clock = clock_of((0, 1, NOW), (1_000_000, 2, NOW + 1_000_005))
+
+    def news(since_ms: int, t_ms: int, last: tuple[int, int]) -> tuple[int, int]:
+        start, stop = alive_span(clock, since_ms, t_ms).news_since(alive_span(clock, *last))
+        return start - NOW, stop - NOW
+
+    assert news(0, 600_000, (0, 300_000)) == (300_000, 600_000)
+    assert news(300_000, 600_000, (0, 300_000)) == (300_000, 600_000)
+    assert news(100_000, 600_000, (0, 300_000)) == (100_000, 600_000)  # another beginning: all of it
+    assert news(0, 1_200_000, (0, 900_000)) == (0, 1_200_005)  # another clock: all of it
+    late = 2_000_000 + MAX_ALIVE_MS
+    assert news(0, late + 300_000, (0, late)) == (late + 5, late + 300_005)

@@ -22,6 +22,9 @@ def test_it_says_what_a_plain_set_says(ranges: list[tuple[int, int]]) -> None:
         absent = set(range(1, highest)) - plain
         assert (seqs.contiguous, seqs.highest, seqs.missing()) == (contiguous, highest, len(absent))
         assert {n for first, last in seqs.holes() for n in range(first, last + 1)} == absent
+        assert {n for low, high in seqs.absent(9, 40) for n in range(low, high + 1)} == set(
+            range(9, 41)
+        ) - plain
         assert all(number in seqs for number in plain)
         assert not any(number in seqs for number in absent)
         assert SeqSet(seqs.contiguous, seqs.islands).islands == seqs.islands

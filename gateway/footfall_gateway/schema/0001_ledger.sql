@@ -17,7 +17,7 @@ CREATE TABLE spool (
     node_id INTEGER NOT NULL REFERENCES node (id),
     name TEXT NOT NULL,
     contiguous INTEGER NOT NULL DEFAULT 0,
-    lost INTEGER NOT NULL DEFAULT 0,        -- records that the node says it had to drop
+    lost INTEGER NOT NULL DEFAULT 0,        -- numbers that are gone: the node said so, or a person gave them up
     last_received_ms INTEGER NOT NULL DEFAULT 0,
     UNIQUE (node_id, name)
 );
@@ -42,7 +42,7 @@ CREATE TABLE boot (
 ) WITHOUT ROWID;
 
 -- Every record exactly once: the key is the promise. kind is the wire's letter, or '?' where a record was refused and
--- only its place is kept, or '-' where a hole was waived. a, b, c are the fields after the kind.
+-- only its place is kept, or '-' where it is lost or was given up. a, b, c are the fields after the kind.
 CREATE TABLE record (
     spool_id INTEGER NOT NULL REFERENCES spool (id),
     seq INTEGER NOT NULL,
