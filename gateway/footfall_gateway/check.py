@@ -1,6 +1,5 @@
 """What `footfall config check` looks at beyond the file itself: the data folder, and with --connect the other ends."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,15 +27,12 @@ def data_folder_problem(settings: Settings) -> str | None:
         existing = existing.parent
     if not existing.is_dir():
         return f"{existing} is not a folder, expected a folder to keep the ledger in"
-    if existing == folder:
-        try:
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".check-"):
-                return None
-        except OSError as error:
-            return f"{folder} cannot be written: {reason(error)}, expected a folder of this user"
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return f"{folder} does not exist and {existing} cannot be written, expected a folder of this user"
-    return None
+    try:
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".footfall-check-"):
+            return None
+    except OSError as error:
+        missing = "" if existing == folder else f"{folder} does not exist and "
+        return f"{missing}{existing} cannot be written ({reason(error)}), expected a folder of this user"
 
 
 def connections(settings: Settings) -> Iterator[Result]:

@@ -241,6 +241,15 @@ def test_config_check_looks_at_the_data_folder(footfall, config, tmp_path):
     )
 
 
+def test_config_check_tries_to_write_where_the_data_folder_would_be(footfall, config):
+    config.write_text(config.read_text().replace('data = "data"', 'data = "/proc/footfall"'))
+    code, _, err = footfall("config", "check", "--config", config)
+    assert code == 2
+    assert err.startswith(
+        f"{config}: gateway.data: /proc/footfall does not exist and /proc cannot be written ("
+    )
+
+
 def test_config_check_with_connect_names_what_cannot_be_reached(footfall, config):
     with config.open("a") as file:
         file.write(f'[influxdb]\nurl = "http://{HOST}:{free_port()}"\nbucket = "visits"\n')
