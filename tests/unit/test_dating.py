@@ -4,7 +4,15 @@ from itertools import permutations
 
 import pytest
 
-from footfall_gateway.dating import BEGINNING, EARLIEST_UTC_MS, END, BootClock, implausible_clock
+from footfall_gateway.dating import (
+    BEGINNING,
+    EARLIEST_UTC_MS,
+    END,
+    MAX_ALIVE_MS,
+    BootClock,
+    alive_span,
+    implausible_clock,
+)
 
 NOW = 1_780_000_000_000
 
