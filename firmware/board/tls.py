@@ -1,11 +1,11 @@
 """TLS towards the broker: only with a certificate authority that the installer put on the flash. Used by main.py.
 
-`tls` is MicroPython's C module (since 1.24; the ESP32's `ssl` wraps it). It also judges by the clock, see node/clock.py.
+It also judges by the clock, see node/clock.py.
 """
 
 import gc
 
-import tls
+import ssl
 
 
 def context(ca_file):
@@ -18,10 +18,10 @@ def context(ca_file):
             certificate = f.read()
     except OSError:
         raise ValueError("%s is not there" % ca_file) from None
-    made = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-    made.verify_mode = tls.CERT_REQUIRED
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.verify_mode = ssl.CERT_REQUIRED
     try:
-        made.load_verify_locations(certificate)
+        made.load_verify_locations(cadata=certificate)
     except (ValueError, OSError):
         raise ValueError("%s is not a certificate in DER form" % ca_file) from None
     gc.collect()

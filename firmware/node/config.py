@@ -121,7 +121,9 @@ def load(name, report=print):
     else:
         try:
             values = json.loads(text)
-            if not isinstance(values, dict) or not text.rstrip().endswith("}"):  # json takes a torn text for whole
+            if not isinstance(values, dict) or not text.rstrip().endswith(
+                "}"
+            ):  # json takes a torn text for whole
                 raise ValueError
         except ValueError:
             report("%s: not a JSON object; counting with the default pins, without a network" % FILE)

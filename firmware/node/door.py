@@ -55,6 +55,7 @@ class Door:
     def configure(self, limits):
         """New limits, from the next moment on at which nobody is in the door."""
         self._new_limits = limits
+        self._inputs.changed.set()
 
     def quiet(self):
         """True when nobody is in the door: a good moment to write to flash."""

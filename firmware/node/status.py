@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+SETTLE_MS = 1000
 OFFLINE = '{"v":1,"online":false}'  # the last will: the broker says it when the node goes silent
 
 
@@ -26,7 +27,9 @@ class Status:
                 await asyncio.wait_for(self._wake.wait(), self._every_s)
             except asyncio.TimeoutError:
                 pass
+            # A chattering beam must not flood the broker; and after a connect the gateway's retained acknowledgement
+            # comes within this time, without which the depth of the spool is not known.
+            await asyncio.sleep_ms(SETTLE_MS)
             self._wake.clear()
             if is_connected():
                 await self._publish(json.dumps(self._collect()))
-                await asyncio.sleep_ms(1000)  # a chattering beam must not flood the broker

@@ -22,6 +22,7 @@ OUTER, INNER = 32, 33
 FREE, BROKEN = 0, 1
 UP, DOWN = 1, 0  # a button: pull-up, pressed = low
 USERS = {"node": "node's", "gateway": "gateway's"}
+FLUSHED_MS = 1500  # after the last edge: believed, and written to flash
 READY_MS = 600  # after power-up the firmware gives the sensors time to wake
 
 
@@ -63,9 +64,9 @@ class World:
         self.board.schedule_edges(edges)
 
     def walked(self) -> None:
-        """Wait until everyone is through and believed."""
+        """Wait until everyone is through, and in flash."""
         self.board.wait_for_edges()
-        self.timeline.sleep_ms(300)
+        self.timeline.sleep_ms(FLUSHED_MS)
 
 
 @pytest.fixture
@@ -150,12 +151,11 @@ def test_a_board_killed_over_and_over_loses_nothing_that_was_flushed(world, mosq
     for _ in range(6):
         w.walk(8)
         w.walked()
-        w.timeline.sleep_ms(1100)  # the longest a record waits in RAM
         if seeded.random() < 0.5:
             w.timeline.sleep_ms(seeded.randrange(2000))
         w.board.restart()
     assert_all_arrived(gateway, w)
-    assert len(gateway.of_kind("R")) == 7
+    gateway.wait("the last boot", lambda: len(gateway.of_kind("R")) == 7)
     assert len(gateway.records) == 1
     boots = [boot for _, (boot, _) in sorted(next(iter(gateway.records.values())).items())]
     assert boots == sorted(boots)

@@ -278,7 +278,9 @@ def test_a_quiet_connection_is_kept_with_pings(run_on_board, broker):
     assert seen["connects"] == 1
 
 
-def test_messages_of_both_qualities_are_taken_and_confirmed_even_if_too_long_or_unbearable(run_on_board, broker):
+def test_messages_of_both_qualities_are_taken_and_confirmed_even_if_too_long_or_unbearable(
+    run_on_board, broker
+):
     confirmed = []
 
     def send(peer: Peer) -> None:
