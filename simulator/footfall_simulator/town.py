@@ -35,6 +35,7 @@ OUTER_PIN, INNER_PIN = 32, 33  # the firmware's defaults (hardware/pins.toml)
 BUTTON_PINS = (25, 26, 27)
 LAMP_PINS = (18, 19, 21)
 BLOCKED, PRESSED = 1, 0  # levels
+LATEST = 16  # passages that a node's `latest` shows
 PRESS_MS = 150  # how long a visitor holds a button
 
 _PASSAGE = re.compile(r"passage t=(\d+) barrier=(\d+) (in|out|unknown) transit=\d+$")
@@ -82,7 +83,7 @@ class Node:
         self.buttons = buttons
         self.passages: Counter[Hour] = Counter()  # counted by the node itself
         self.presses: Counter[int] = Counter()  # button -> presses that counted
-        self.problems: list[str] = []
+        self.latest = ""  # the last passages: > in, < out, | unknown
         self.board: VirtualBoard  # set by Town.add
 
     def hear(self, line: str) -> None:
@@ -91,6 +92,7 @@ class Node:
             utc_ms = self.board.boot_utc_ms + int(found[1])
             direction = {"in": 1, "out": -1}.get(found[3], 0)
             self.passages[Hour(self.place, utc_ms - utc_ms % HOUR_MS, direction)] += 1
+            self.latest = (self.latest + {1: ">", -1: "<"}.get(direction, "|"))[-LATEST:]
         elif found := _PRESS.match(line):
             self.presses[int(found[2])] += 1
 
@@ -100,6 +102,8 @@ class Town:
 
     folder: a folder for the flashes (one folder per node) and consoles. broker: host and port of the real broker.
     """
+
+    BEAMS = Beams()
 
     def __init__(
         self,
@@ -115,7 +119,7 @@ class Town:
     ) -> None:
         self.folder = folder
         self.timeline = timeline
-        self.beams = beams or Beams()
+        self.beams = beams or self.BEAMS
         self.nodes: dict[str, Node] = {}  # by place
         self.walked: Counter[Hour] = Counter()  # the truth
         self.pressed: Counter[int] = Counter()

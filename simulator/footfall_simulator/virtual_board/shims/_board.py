@@ -320,9 +320,8 @@ def _real_ms(end):
 
 def on_air(kind=0):
     # Called before anything is sent: time slows down, and the board catches up with it as if the sending took so long.
-    # kind: the first byte. Of MQTT's small packets we know what follows them, which spares waiting for the quiet: a
-    # PINGREQ (0xc0) has one answer; a PUBACK (0x40) has none, and the gateway's acknowledgement that it most often
-    # confirms was the last thing to come.
+    # kind: the first byte. Of MQTT's small packets we know what follows them, which spares waiting: a PINGREQ (0xc0)
+    # has one answer and then quiet, a PUBACK (0x40) has none.
     global _air, _air_heard, _quiet_now
     if not _air:
         _air_heard = False
@@ -340,8 +339,7 @@ def on_air(kind=0):
                 while _catch_up(limit) == 1:
                     pass
     if kind == 0x40:
-        _quiet_now = _SHORT_QUIET_US
-        _air = _us() + _SHORT_QUIET_US
+        _air = max(_air, _us() + _SHORT_QUIET_US)
     else:
         _quiet_now = _SHORT_QUIET_US if kind == 0xC0 else _quiet_us
         _air = _us() + _answer_us

@@ -12,6 +12,9 @@ class socket:
     # around a built-in socket (or TLS socket), which select's shim finds as `inside`
     def __init__(self, *args, inside=None):
         self.inside = inside or real_socket.socket(*args)
+        if inside is None and (len(args) < 2 or args[1] == real_socket.SOCK_STREAM):
+            # TCP_NODELAY: the kernel would hold small packets for up to 40 real ms, which may be 40 virtual seconds
+            self.inside.setsockopt(6, 1, 1)
 
     def __getattr__(self, name):
         return getattr(self.inside, name)
