@@ -48,7 +48,7 @@ def as_columns(sensors: Any, t_ms: Any, states: Any, first_row: int = 0) -> Colu
     lengths = [len(column) for column in columns]
     if len(set(lengths)) != 1:
         raise ValueError(
-            "the columns sensor, t_ms, state have {} , {} and {} rows, expected equally many".format(*lengths)
+            "the columns sensor, t_ms, state have {}, {} and {} rows, expected equally many".format(*lengths)
         )
     return columns
 
@@ -58,17 +58,13 @@ def _as_column(values: Any, typecode: str, name: str, expected: str, first_row: 
         view = memoryview(values)
     except TypeError:
         return _copied(values, typecode, name, expected, first_row)
-    if (
-        view.ndim != 1
-        or view.format[-1:] not in _WHOLE_NUMBERS
-        or view.format[:-1] not in ("", "<", "=", "@")
-    ):
+    if view.ndim != 1 or view.format[-1:] not in _WHOLE_NUMBERS or view.format[:-1] not in ("", "@"):
         raise ValueError(
-            f"the column {name} has the format {view.format!r}, expected one row of whole numbers"
+            f"the column {name} has the format {view.format!r}, expected one row of whole numbers of this machine"
         )
     wanted = array(typecode)
     fits = view.itemsize == wanted.itemsize and (view.format[-1].isupper() == typecode.isupper())
-    if fits and view.c_contiguous and view.format[:-1] in ("", "@"):
+    if fits and view.c_contiguous:
         return view
     return _copied(view, typecode, name, expected, first_row)
 

@@ -4,11 +4,8 @@ A competitor in bench_counting.py and nothing else. The rules are those of firmw
 in 64 bits, and a passage goes straight into the bucket under way, as in passages.c.
 """
 
-from typing import Any
-
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 OUTER, INNER = 1, 2
 HOLD_MS = 150
@@ -17,13 +14,13 @@ LONG_AGO = -(2**60)
 
 CLEAR, IN_FIRST, IN_BOTH, IN_LAST, IN_AGAIN, IN_DOUBT = range(6)
 OUT_FIRST, OUT_BOTH, OUT_LAST, OUT_AGAIN, OUT_DOUBT, TOGETHER, UNKNOWN, IN_THIN, OUT_THIN = range(6, 15)
-ENTERED, AGAIN, DOUBT, FOLLOWED, FOLLOWED_THIN, DONE = 0x10, 0x20, 0x30, 0x40, 0x50, 0x60
+ENTERED, AGAIN, DOUBT, FOLLOWED, FOLLOWED_THIN, DONE, BACK = range(0x10, 0x80, 0x10)
 WENT_IN, WENT_OUT, PASSED, FAULT = 0, 1, 2, 3  # columns of the counts
 
 NEXT = np.array(
     [
         [CLEAR, IN_FIRST, OUT_FIRST, TOGETHER],
-        [CLEAR, IN_FIRST, IN_THIN, ENTERED | IN_BOTH],
+        [BACK | CLEAR, IN_FIRST, IN_THIN, ENTERED | IN_BOTH],
         [DONE | CLEAR, IN_FIRST, IN_LAST, IN_BOTH],
         [DONE | CLEAR, DOUBT | IN_DOUBT, IN_LAST, AGAIN | IN_AGAIN],
         [DONE | CLEAR, DOUBT | IN_DOUBT, IN_LAST, IN_AGAIN],
@@ -129,7 +126,7 @@ def count_buckets(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR09
                             place = IN_BOTH if inwards else OUT_BOTH
                     elif what == DOUBT:
                         last_clear_since = t
-                    elif what == FOLLOWED or what == FOLLOWED_THIN:
+                    elif what in (FOLLOWED, FOLLOWED_THIN):
                         entered = outer_block if inwards else inner_block
                         left = inner_block if inwards else outer_block
                         passes = left <= entered + entered // 2 + 60
@@ -147,7 +144,7 @@ def count_buckets(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR09
                             passed_at = passes_at
                             passed_lag = lag
                             passed_block = block
-                    if what == FOLLOWED or what == FOLLOWED_THIN:
+                    if what in (FOLLOWED, FOLLOWED_THIN):
                         first_since = t
                         if what == FOLLOWED:
                             first_since = outer_since if inwards else inner_since
@@ -163,26 +160,25 @@ def count_buckets(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR09
                                 out_sensors, out_start_ms, out_counts, at, width_ms, sensor, passed_at, held
                             )
                             held = -1
-                elif beams == 1 and before == IN_FIRST and outer_block >= min_block_ms:
-                    at = _count(out_sensors, out_start_ms, out_counts, at, width_ms, sensor, t, PASSED)
-                if before == IN_BOTH or before == OUT_BOTH:
+                    if what == BACK and beams == 1 and outer_block >= min_block_ms:
+                        at = _count(out_sensors, out_start_ms, out_counts, at, width_ms, sensor, t, PASSED)
+                if before in (IN_BOTH, OUT_BOTH):
                     entry_clear_since = t
                 faulted &= ~cleared
-                due = passed_at + HOLD_MS if held >= 0 and place == CLEAR else np.int64(NEVER)
-                open_beams = settled & ~faulted
-                if open_beams & OUTER:
-                    due = min(due, outer_since + blocked_after_ms)
-                if open_beams & INNER:
-                    due = min(due, inner_since + blocked_after_ms)
+                # When something is due at the earliest; below it is looked at more closely
+                if raw == 0:
+                    due = passed_at + HOLD_MS if held >= 0 else np.int64(NEVER)
+                else:
+                    due = min(due, t + blocked_after_ms)
 
             if now >= due and (raw == settled or state != raw):
-                if held >= 0:
-                    at = _count(out_sensors, out_start_ms, out_counts, at, width_ms, sensor, passed_at, held)
-                    held = -1
                 open_beams = settled & ~faulted
                 outer_due = outer_since + blocked_after_ms if open_beams & OUTER else np.int64(NEVER)
                 inner_due = inner_since + blocked_after_ms if open_beams & INNER else np.int64(NEVER)
                 first_due, second_due = min(outer_due, inner_due), max(outer_due, inner_due)
+                if held >= 0 and (first_due <= now or (place == CLEAR and passed_at + HOLD_MS <= now)):
+                    at = _count(out_sensors, out_start_ms, out_counts, at, width_ms, sensor, passed_at, held)
+                    held = -1
                 if first_due <= now:
                     at = _count(out_sensors, out_start_ms, out_counts, at, width_ms, sensor, first_due, FAULT)
                 if second_due <= now:
@@ -196,7 +192,7 @@ def count_buckets(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR09
                     faulted |= INNER
                     place = UNKNOWN
                 open_beams = settled & ~faulted
-                due = np.int64(NEVER)
+                due = passed_at + HOLD_MS if held >= 0 and place == CLEAR else np.int64(NEVER)
                 if open_beams & OUTER:
                     due = min(due, outer_since + blocked_after_ms)
                 if open_beams & INNER:
