@@ -26,6 +26,7 @@ WATCH_S = 5  # between two feeds of the watchdog
 FLUSH_LOOK_MS = 200
 FLUSH_AFTER_MS = 800  # with the look above: a power cut costs at most a second of passages
 WAIT_BEFORE_REBOOT_MS = 1000  # for the answer to the command to go out
+MAX_REASON = 200  # characters of a refusal that the state tells
 REBOOT_NOTE = "reboot.txt"
 
 
@@ -40,7 +41,9 @@ class Node:
         self.recorded = asyncio.Event()
         self.note_boot()
         self.supervisor = Supervisor(system.stop_with_traceback, self.reboot)
-        self.watchdog = system.Watchdog(self.settings.watchdog_s)
+        self.watchdog = system.Watchdog(
+            self.settings.watchdog_s and max(self.settings.watchdog_s, 3 * WATCH_S)
+        )
         self.doors = [
             Door(number, self.beam_inputs(barrier), barrier, self.append, self.uptime)
             for number, barrier in enumerate(self.settings.barriers)
@@ -170,7 +173,7 @@ class Node:
         try:
             config.apply_remote(self.settings, text)
         except ValueError as error:
-            self.config_error = str(error)
+            self.config_error = str(error)[:MAX_REASON]
             print("configuration refused, the old one holds: %s" % error)
         else:
             self.config_error = None
@@ -193,7 +196,7 @@ class Node:
             door.trace(bool(values.get("on")))
 
     def reboot_on_command(self, _values):
-        asyncio.create_task(self.reboot_soon())
+        self.rebooting = asyncio.create_task(self.reboot_soon())
 
     async def reboot_soon(self):
         await asyncio.sleep_ms(WAIT_BEFORE_REBOOT_MS)
@@ -217,6 +220,7 @@ class Node:
             "lost": self.spool.lost,
             "dropped_edges": sum(door.lost_edges() for door in self.doors),
             "clock": self.time.known,
+            "clock_error_ms": self.time.error_ms,
             "heap": system.free_heap(),
             "rssi": self.wifi.rssi() if self.wifi else None,
             "connects": self.client.connects,

@@ -12,17 +12,19 @@ from time import ticks_ms
 from machine import Pin
 from micropython import const
 
+from board.pin_table import WITHOUT_PULL_UP
+
 _ROOM = const(128)  # edges, a power of two: 30 people at once, or a second of a badly bouncing contact
 
 
 class Inputs:
     """Up to 8 pins as bits of one state, the first pin being bit 0.
 
-    pins: GPIO numbers, None for a bit that is always 0. active: the level that sets a bit. pull_up: switch on the
-    pull-up inside the chip.
+    pins: GPIO numbers, None for a bit that is always 0. active: the level that sets a bit. The
+    pull-up inside the chip is switched on where it has one; it is weak, long cables want one outside (hardware/pins.toml).
     """
 
-    def __init__(self, pins, active, pull_up=True):
+    def __init__(self, pins, active):
         self.lost = 0  # edges that found the ring full
         self.changed = asyncio.ThreadSafeFlag()
         self._active = active
@@ -31,7 +33,7 @@ class Inputs:
         self._head = 0  # next place to write
         self._tail = 0  # next place to read
         self._pins = tuple(
-            (Pin(pin, Pin.IN, Pin.PULL_UP if pull_up else None), 1 << bit)
+            (Pin(pin, Pin.IN, None if pin in WITHOUT_PULL_UP else Pin.PULL_UP), 1 << bit)
             for bit, pin in enumerate(pins)
             if pin is not None
         )

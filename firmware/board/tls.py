@@ -4,7 +4,6 @@ It also judges by the clock, see node/clock.py.
 """
 
 import gc
-
 import ssl
 
 

@@ -46,12 +46,14 @@ class TimeKeeper:
 
     def __init__(self, uptime, publish, append, set_clock, report=print):
         self.known = False
+        self.error_ms = None  # how far our clock was off at the latest answer, by the one before it
         self._uptime = uptime
         self._publish = publish
         self._append = append
         self._set_clock = set_clock
         self._report = report
         self._asked_at = None
+        self._learned = None  # (ms since boot, UTC ms) of the latest answer
         self._wake = asyncio.Event()
 
     def start_from_flash(self, board_utc_ms, built_utc_ms):
@@ -103,6 +105,10 @@ class TimeKeeper:
             self._wake.set()
             return
         utc_ms += (now - asked_at) // 2
+        if self._learned:
+            learned_at, learned_utc_ms = self._learned
+            self.error_ms = (now - learned_at) - (utc_ms - learned_utc_ms)
+        self._learned = now, utc_ms
         self._append((now, record.CLOCK, utc_ms, "gw"))
         self._set_clock(utc_ms)
         flash.write(_FILE, '{"utc":%d}' % utc_ms)

@@ -1,10 +1,11 @@
 """The command topic: what the gateway asks of the node, and the answers. main.py gives the actions by name."""
 
 import asyncio
-from footfall_core import payload
 import json
 
 from micropython import const
+
+from footfall_core import payload
 
 MAX_WAITING = const(8)  # answers that wait for a connection; further commands are not taken
 

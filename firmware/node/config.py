@@ -15,7 +15,7 @@ from node import flash
 
 FILE = "config.json"
 REMOTE_FILE = "remote.json"
-MAX_REMOTE_BYTES = const(2048)
+_SHOWN = const(60)  # characters of a refused value
 
 # setting -> (default, least, most)
 _BARRIER = {
@@ -41,11 +41,14 @@ _MQTT = {"port": (None, 1, 65535), "keepalive_s": (30, 5, 600), "deadline_s": (1
 _KNOWN = ("node", "wifi", "mqtt", "barriers", "buttons", "lamps") + tuple(_NODE) + tuple(_PANEL)
 
 
-class Problem(ValueError):
+class SettingError(ValueError):
     """A setting that cannot be used: which, what stands there, what was expected."""
 
     def __init__(self, where, value, expected):
-        super().__init__("%s is %s, expected %s" % (where, json.dumps(value), expected))
+        shown = json.dumps(value)
+        if len(shown) > _SHOWN:
+            shown = shown[:_SHOWN] + "..."
+        super().__init__("%s is %s, expected %s" % (where, shown, expected))
 
 
 def _number(values, name, bounds, where):
@@ -54,7 +57,7 @@ def _number(values, name, bounds, where):
     if value is default:
         return value
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise Problem(where + name, value, "a whole number from %d to %d" % (least, most))
+        raise SettingError(where + name, value, "a whole number from %d to %d" % (least, most))
     return value
 
 
@@ -63,14 +66,14 @@ def _text(values, name, where, longest=64, default=None):
     if value is default:
         return value
     if not isinstance(value, str) or not 0 < len(value) <= longest:
-        raise Problem(where + name, value, "a text of at most %d characters" % longest)
+        raise SettingError(where + name, value, "a text of at most %d characters" % longest)
     return value
 
 
 def _object(values, name):
     value = values.get(name)
     if value is not None and not isinstance(value, dict):
-        raise Problem(name, value, "{...}")
+        raise SettingError(name, value, "{...}")
     return value
 
 
@@ -79,15 +82,15 @@ def _list(values, name, default, longest):
     if value is None:
         return default
     if not isinstance(value, list) or len(value) > longest:
-        raise Problem(name, value, "a list of at most %d" % longest)
+        raise SettingError(name, value, "a list of at most %d" % longest)
     return value
 
 
 def _pin(value, allowed, used, where):
     if isinstance(value, bool) or value not in allowed:
-        raise Problem(where, value, "one of the pins " + ", ".join(str(pin) for pin in allowed))
+        raise SettingError(where, value, "one of the pins " + ", ".join(str(pin) for pin in allowed))
     if value in used:
-        raise Problem(where, value, "a pin that nothing else uses")
+        raise SettingError(where, value, "a pin that nothing else uses")
     used.append(value)
     return value
 
@@ -102,9 +105,8 @@ class Settings:
         self.barriers = [dict([("outer", pin_table.OUTER), ("inner", pin_table.INNER)] + _defaults(_BARRIER))]
         self.buttons = ()
         self.lamps = ()
-        for table in (_NODE, _PANEL):
-            for name, default in _defaults(table):
-                setattr(self, name, default)
+        for setting, default in _defaults(_NODE) + _defaults(_PANEL):
+            setattr(self, setting, default)
         self.revision = 0
 
 
@@ -121,9 +123,10 @@ def load(name, report=print):
     else:
         try:
             values = json.loads(text)
-            if not isinstance(values, dict) or not text.rstrip().endswith(
+            whole = text.rstrip().endswith(
                 "}"
-            ):  # json takes a torn text for whole
+            )  # MicroPython reads a text that breaks off as if it were complete
+            if not isinstance(values, dict) or not whole:
                 raise ValueError
         except ValueError:
             report("%s: not a JSON object; counting with the default pins, without a network" % FILE)
@@ -140,80 +143,89 @@ def load(name, report=print):
 
 def _take(settings, values, report):
     """Take what is good from config.json, report the rest."""
-    used = []
-
-    def take(part):
-        try:
-            part()
-        except Problem as problem:
-            report("%s: %s; the default holds" % (FILE, problem))
-
-    def take_node():
-        name = _text(values, "node", "", topic.MAX_NODE_LENGTH, settings.node)
-        if not topic.valid_node(name):
-            raise Problem("node", name, "a name of a-z, 0-9 and -")
-        settings.node = name
-
-    def take_wifi():
-        wifi = _object(values, "wifi")
-        if wifi is not None:
-            if _text(wifi, "ssid", "wifi.", 32) is None:
-                raise Problem("wifi.ssid", None, "the name of the network")
-            settings.wifi = {"ssid": wifi["ssid"], "password": _text(wifi, "password", "wifi.") or ""}
-
-    def take_mqtt():
-        mqtt = _object(values, "mqtt")
-        if mqtt is None:
-            return
-        taken = {name: _number(mqtt, name, bounds, "mqtt.") for name, bounds in _MQTT.items()}
-        for name in ("host", "user", "password", "ca", "server_name"):
-            taken[name] = _text(mqtt, name, "mqtt.", 128)
-        if taken["host"] is None:
-            raise Problem("mqtt.host", None, "the broker's name or address")
-        if taken["port"] is None:
-            taken["port"] = 8883 if taken["ca"] else 1883
-        settings.mqtt = taken
-
-    def take_barriers():
-        barriers = _list(values, "barriers", None, record.MAX_BARRIERS)
-        if barriers is None:
-            _pin(pin_table.OUTER, pin_table.INPUTS, used, "outer")
-            _pin(pin_table.INNER, pin_table.INPUTS, used, "inner")
-            return
-        taken = []
-        for i, barrier in enumerate(barriers):
-            where = "barriers[%d]." % i
-            if not isinstance(barrier, dict):
-                raise Problem(where[:-1], barrier, "{...}")
-            one = {
-                "outer": _pin(barrier.get("outer"), pin_table.INPUTS, used, where + "outer"),
-                "inner": None,
-            }
-            if barrier.get("inner") is not None:  # without: one beam, no direction
-                one["inner"] = _pin(barrier["inner"], pin_table.INPUTS, used, where + "inner")
-            for name, bounds in _BARRIER.items():
-                one[name] = _number(barrier, name, bounds, where)
-            taken.append(one)
-        settings.barriers = taken
-
-    def take_pins(name, allowed):
-        pins = _list(values, name, (), record.MAX_BUTTONS)
-        setattr(
-            settings,
-            name,
-            tuple(_pin(pin, allowed, used, "%s[%d]" % (name, i)) for i, pin in enumerate(pins)),
-        )
-
     for name in values:
         if name not in _KNOWN:
             report("%s: %s is not a setting" % (FILE, name))
-    for part in (take_node, take_wifi, take_mqtt, take_barriers):
-        take(part)
-    take(lambda: take_pins("buttons", pin_table.INPUTS))
-    take(lambda: take_pins("lamps", pin_table.OUTPUTS))
-    for table in (_NODE, _PANEL):
-        for name, bounds in table.items():
-            take(lambda name=name, bounds=bounds: setattr(settings, name, _number(values, name, bounds, "")))
+    used = []  # pins
+    parts = [_take_node, _take_wifi, _take_mqtt, _take_barriers, _take_buttons, _take_lamps]
+    parts += [_number_taker(name, bounds) for table in (_NODE, _PANEL) for name, bounds in table.items()]
+    for take in parts:
+        try:
+            take(settings, values, used)
+        except SettingError as error:
+            report("%s: %s; the default holds" % (FILE, error))
+
+
+def _number_taker(name, bounds):
+    def take(settings, values, _used):
+        setattr(settings, name, _number(values, name, bounds, ""))
+
+    return take
+
+
+def _take_node(settings, values, _used):
+    name = _text(values, "node", "", topic.MAX_NODE_LENGTH, settings.node)
+    if not topic.valid_node(name):
+        raise SettingError("node", name, "a name of a-z, 0-9 and -")
+    settings.node = name
+
+
+def _take_wifi(settings, values, _used):
+    wifi = _object(values, "wifi")
+    if wifi is None:
+        return
+    if _text(wifi, "ssid", "wifi.", 32) is None:
+        raise SettingError("wifi.ssid", None, "the name of the network")
+    settings.wifi = {"ssid": wifi["ssid"], "password": _text(wifi, "password", "wifi.") or ""}
+
+
+def _take_mqtt(settings, values, _used):
+    mqtt = _object(values, "mqtt")
+    if mqtt is None:
+        return
+    taken = {name: _number(mqtt, name, bounds, "mqtt.") for name, bounds in _MQTT.items()}
+    for name in ("host", "user", "password", "ca", "server_name"):
+        taken[name] = _text(mqtt, name, "mqtt.", 128)
+    if taken["host"] is None:
+        raise SettingError("mqtt.host", None, "the broker's name or address")
+    if taken["port"] is None:
+        taken["port"] = 8883 if taken["ca"] else 1883
+    settings.mqtt = taken
+
+
+def _take_barriers(settings, values, used):
+    default = [barrier[beam_name] for barrier in settings.barriers for beam_name in ("outer", "inner")]
+    used.extend(default)  # so that buttons and lamps keep off them if this fails
+    barriers = _list(values, "barriers", None, record.MAX_BARRIERS)
+    if barriers is None:
+        return
+    pins = []
+    taken = []
+    for i, barrier in enumerate(barriers):
+        where = "barriers[%d]." % i
+        if not isinstance(barrier, dict):
+            raise SettingError(where[:-1], barrier, "{...}")
+        one = {"outer": _pin(barrier.get("outer"), pin_table.INPUTS, pins, where + "outer"), "inner": None}
+        if barrier.get("inner") is not None:  # without: one beam, no direction
+            one["inner"] = _pin(barrier["inner"], pin_table.INPUTS, pins, where + "inner")
+        for name, bounds in _BARRIER.items():
+            one[name] = _number(barrier, name, bounds, where)
+        taken.append(one)
+    settings.barriers = taken
+    used[:] = pins
+
+
+def _take_buttons(settings, values, used):
+    settings.buttons = _pins(values, "buttons", pin_table.INPUTS, used)
+
+
+def _take_lamps(settings, values, used):
+    settings.lamps = _pins(values, "lamps", pin_table.OUTPUTS, used)
+
+
+def _pins(values, name, allowed, used):
+    pins = _list(values, name, (), record.MAX_BUTTONS)
+    return tuple([_pin(pin, allowed, used, "%s[%d]" % (name, i)) for i, pin in enumerate(pins)])
 
 
 def apply_remote(settings, text):
@@ -225,14 +237,14 @@ def apply_remote(settings, text):
     values = payload.loads(text)
     revision = _number(values, "rev", (None, 0, record.MAX_COUNT), "")
     if revision is None:
-        raise Problem("rev", None, "the revision of the configuration")
+        raise SettingError("rev", None, "the revision of the configuration")
     panel = {name: _number(values, name, bounds, "") for name, bounds in _PANEL.items() if name in values}
     limits = _list(values, "barriers", (), len(settings.barriers))
     taken = []
     for i, barrier in enumerate(limits):
         where = "barriers[%d]." % i
         if not isinstance(barrier, dict):
-            raise Problem(where[:-1], barrier, "{...}")
+            raise SettingError(where[:-1], barrier, "{...}")
         taken.append(
             {
                 name: _number(barrier, name, bounds, where)

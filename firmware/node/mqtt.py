@@ -20,6 +20,7 @@ MAX_INCOMING_BYTES = const(
     2048
 )  # a retained configuration at its largest; longer messages are skipped, and said so
 MAX_UNACKNOWLEDGED = const(8)  # published with QoS 1 and not yet confirmed by the broker
+RESOLVE_AFTER = const(4)  # failed attempts, before the broker's name is looked up again
 FIRST_RETRY_S = const(1)
 LONGEST_RETRY_S = const(60)
 
@@ -115,7 +116,8 @@ class Client:
         self._keepalive_s = keepalive_s
         self._deadline_ms = deadline_s * 1000
         self._report = report
-        self._address = None  # resolved once: getaddrinfo blocks everything else, counting included
+        self._address = None  # kept, because getaddrinfo blocks everything else, counting included
+        self._failures = 0  # attempts in a row that did not reach a broker
         self._stream = None
         self._writing = asyncio.Lock()
         self._unacknowledged = {}  # packet number -> tick of sending
@@ -182,6 +184,7 @@ class Client:
 
     async def _session(self):
         self._failure = None
+        self._failures += 1
         self._broken.clear()
         sock = None
         reader = None
@@ -192,6 +195,7 @@ class Client:
             reader = asyncio.create_task(self._read_packets())
             self.connected = True
             self.connects += 1
+            self._failures = 0
             if self.on_connect:
                 self.on_connect()
             await self._watch()
@@ -207,7 +211,8 @@ class Client:
 
     def _open(self):
         """A socket on its way to the broker."""
-        if self._address is None:
+        if self._address is None or self._failures >= RESOLVE_AFTER:
+            self._failures = 0
             self._address = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)[0]
         family, kind, protocol, _, address = self._address
         sock = socket.socket(family, kind, protocol)
@@ -227,7 +232,6 @@ class Client:
             return wrapped
         except Exception:
             sock.close()
-            self._address = None  # the name may lead elsewhere now
             raise
 
     async def _greet(self):

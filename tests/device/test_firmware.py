@@ -1,5 +1,6 @@
 """The whole firmware, unmodified, on a virtual board, against a real broker."""
 
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ READY_MS = 600  # after power-up the firmware gives the sensors time to wake
 
 
 def passage(
-    t_ms: int, inward: bool = True, lag_ms: int = 70, block_ms: int = 180
+    t_ms: int, *, inward: bool = True, lag_ms: int = 70, block_ms: int = 180
 ) -> list[tuple[int, int, int]]:
     """The edges of one person whose first beam breaks at t_ms."""
     first, second = (OUTER, INNER) if inward else (INNER, OUTER)
@@ -58,7 +59,7 @@ class World:
             inward = person % outward_every != 0
             self.ins += inward
             self.outs += not inward
-            edges += passage(t_ms, inward)
+            edges += passage(t_ms, inward=inward)
             t_ms += every_ms
         self._busy_until_ms = t_ms
         self.board.schedule_edges(edges)
@@ -523,4 +524,4 @@ def test_the_ticks_may_wrap_while_people_walk(micropython, flash, mosquitto, gat
         w.walked()
         assert_all_arrived(gateway, w)
     times = [p[0] for p in gateway.of_kind("P")]
-    assert {b - a for a, b in zip(times, times[1:], strict=False)} <= {700}
+    assert {b - a for a, b in itertools.pairwise(times)} <= {700}
