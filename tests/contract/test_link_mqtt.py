@@ -241,17 +241,26 @@ def test_a_broker_that_comes_back_is_listened_to_again_and_the_log_says_so_once(
 
 def test_an_acknowledgement_is_retained_and_a_command_is_not(mosquitto, node, link):
     one, inbox = link(mosquitto)
-    assert one.send("ff-1", "ack", "{}", retain=True) is False  # not connected yet: said again after `Opened`
     opened(inbox)
     assert one.send("ff-1", "ack", '{"seq":1}', retain=True)
     assert one.send("ff-1", "ack", '{"seq":2}', retain=True)
     assert one.send("ff-1", "command", "now")
     one.stop()  # sends what it still has
     node.client.subscribe("footfall/1/ff-1/#", 1)
+    node.publish("end", "footfall/1/ff-1/reply")
     deadline = time.monotonic() + LIMIT_S
-    while not node.got and time.monotonic() < deadline:
+    while len(node.got) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert node.got == [("footfall/1/ff-1/ack", b'{"seq":2}', True)]
+    assert node.got == [
+        ("footfall/1/ff-1/ack", b'{"seq":2}', True),
+        ("footfall/1/ff-1/reply", b"end", False),
+    ]
+
+
+def test_without_a_connection_nothing_is_sent_and_nothing_piles_up(link):
+    one, _ = link(free_port())
+    assert one.send("ff-1", "ack", "{}", retain=True) is False  # said again after `Opened`
+    assert one._client._out_messages == {}
 
 
 # ------------------------------------------------------------------------------------- what the person at the log reads
