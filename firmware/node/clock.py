@@ -16,7 +16,8 @@ from node import flash
 
 ASK_AGAIN_S = const(3600)  # a crystal of 20 ppm drifts by 72 ms an hour
 RETRY_S = const(20)
-LONGEST_ROUND_TRIP_MS = const(5000)
+LONGEST_ROUND_TRIP_MS = const(5000)  # half of it is the error of the time: better than none ...
+GOOD_ROUND_TRIP_MS = const(1000)  # ... but no reason to change a time that is known
 EARLIEST_UTC_MS = 1577836800000  # 2020-01-01: an answer before this is no time
 LATEST_UTC_MS = 4102444800000  # 2100-01-01
 _FILE = "clock.json"
@@ -96,14 +97,13 @@ class TimeKeeper:
         now = self._uptime.now()
         if asked_at is None or asked_at != self._asked_at:
             return  # an answer to an older question
-        self._asked_at = None
         if not isinstance(utc_ms, int) or not EARLIEST_UTC_MS <= utc_ms <= LATEST_UTC_MS:
             self._report("time: the gateway answered %s, not taken" % utc_ms)
             return
-        if now - asked_at > LONGEST_ROUND_TRIP_MS:
-            self._report("time: the answer took %d ms, asking again" % (now - asked_at))
-            self._wake.set()
+        if now - asked_at > (GOOD_ROUND_TRIP_MS if self.known else LONGEST_ROUND_TRIP_MS):
+            self._report("time: the answer took %d ms, asking again later" % (now - asked_at))
             return
+        self._asked_at = None
         utc_ms += (now - asked_at) // 2
         if self._learned:
             learned_at, learned_utc_ms = self._learned

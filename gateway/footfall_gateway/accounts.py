@@ -91,6 +91,19 @@ class HourRow:
     covered_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class FeedbackRow:
+    """A row of `footfall export --feedback`."""
+
+    site: str
+    door: str
+    hour_utc: str
+    question: str
+    answer: str
+    presses: int
+    suppressed: int
+
+
 class Accounts:
     """Buckets and outbox of one ledger. Used by one thread; `occupancy` and `hours` by any."""
 
@@ -360,11 +373,23 @@ def export_hours(ledger: Ledger) -> Iterator[HourRow]:
     with ledger.database.reading() as sql:
         hours = list(_hours(sql, None, None, None, None))
     for hour in hours:
-        moment = dt.datetime.fromtimestamp(hour.start_ms / 1000, dt.UTC)
         one = hour.bucket
-        yield HourRow(
-            hour.site, hour.door, moment.strftime("%Y-%m-%dT%H:%M:%SZ"), one.n_in, one.n_out, one.covered_s
-        )
+        yield HourRow(hour.site, hour.door, _iso(hour.start_ms), one.n_in, one.n_out, one.covered_s)
+
+
+def export_feedback(ledger: Ledger) -> Iterator[FeedbackRow]:
+    """Every hour in which an answer was pressed, ordered by site, terminal, hour, question, answer."""
+    with ledger.database.reading() as sql:
+        rows = sql.execute(
+            "SELECT site, door, start_ms, question, answer, presses, suppressed FROM feedback_hour"
+            " WHERE presses > 0 OR suppressed > 0 ORDER BY site, door, start_ms, question, answer"
+        ).fetchall()
+    for site, door, start_ms, *rest in rows:
+        yield FeedbackRow(site, door, _iso(start_ms), *rest)
+
+
+def _iso(start_ms: int) -> str:
+    return dt.datetime.fromtimestamp(start_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _hours(

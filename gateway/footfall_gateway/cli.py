@@ -6,6 +6,7 @@ settings are wrong, 130 ended by Ctrl-C. Other packages add commands through the
 
 import contextlib
 import csv
+import dataclasses
 import datetime as dt
 import importlib
 import importlib.metadata
@@ -156,24 +157,36 @@ def config_check(config: Path, *, connect: bool) -> int:
 
 @cli.command(epilog="\b\nExample:\n  footfall export --hours --format csv --out hours.csv")
 @config_option
-@click.option("--hours", is_flag=True, required=True, help="One row for each door and hour.")
+@click.option("--hours", is_flag=True, help="Visitors: one row for each door and hour.")
+@click.option("--feedback", is_flag=True, help="Votes: one row for each terminal, hour and answer.")
 @click.option("--format", "form", type=click.Choice(["csv"]), default="csv", show_default=True)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The file to write; standard output if left out."
 )
-def export(config: Path, *, hours: bool, form: str, out: Path | None) -> None:  # noqa: ARG001 - the only choices so far
-    """Write the counts from the ledger as a table.
+def export(config: Path, *, hours: bool, feedback: bool, form: str, out: Path | None) -> None:  # noqa: ARG001 - the only form so far
+    """Write the counts from the ledger as a table; the gateway may run meanwhile.
 
-    Columns: site, door, hour_utc, in, out, covered_s. An hour in which nobody watched the door has no row; covered_s
-    says how many of the 3600 seconds were watched. The gateway may run meanwhile.
+    \b
+    --hours     site,door,hour_utc,in,out,covered_s
+                An hour in which nobody watched the door has no row;
+                covered_s says how many of the 3600 seconds were watched.
+    --feedback  site,terminal,hour_utc,question,answer,presses,suppressed
+                suppressed: pressed again within the lockout, not a vote.
     """
-    from footfall_gateway.accounts import export_hours  # noqa: PLC0415
+    from footfall_gateway.accounts import export_feedback, export_hours  # noqa: PLC0415
 
+    if hours == feedback:
+        raise click.UsageError("choose one of --hours and --feedback")
     with _ledger(config) as ledger, _output(out) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["site", "door", "hour_utc", "in", "out", "covered_s"])
-        for row in export_hours(ledger):
-            writer.writerow([row.site, row.door, row.hour_utc, row.n_in, row.n_out, row.covered_s])
+        if hours:
+            writer.writerow(["site", "door", "hour_utc", "in", "out", "covered_s"])
+            for row in export_hours(ledger):
+                writer.writerow([row.site, row.door, row.hour_utc, row.n_in, row.n_out, row.covered_s])
+        else:
+            writer.writerow(["site", "terminal", "hour_utc", "question", "answer", "presses", "suppressed"])
+            for vote in export_feedback(ledger):
+                writer.writerow(dataclasses.astuple(vote))
 
 
 @cli.command(short_help="Show nodes, missing records, refusals and what waits.")
