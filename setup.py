@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 CORE = "firmware/lib/footfall_core/beam.py"
 CORE_WITH_VALUES = "build/cython/beam.py"
@@ -85,4 +86,22 @@ def compiled_core() -> list[Extension]:
     return extensions
 
 
-setup(ext_modules=compiled_core())
+class BuildOrSay(build_ext):
+    """Extensions are optional: what fails is left out by setuptools, and named here in one line."""
+
+    said = False
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except Exception:
+            if not BuildOrSay.said:
+                sys.stderr.write(
+                    "footfall: the compiled counting engine was not built (a C compiler and Python.h are needed), "
+                    "so counting will be in pure Python\n"
+                )
+                BuildOrSay.said = True
+            raise
+
+
+setup(ext_modules=compiled_core(), cmdclass={"build_ext": BuildOrSay})

@@ -15,7 +15,7 @@ from footfall_core.payload import PayloadError
 from footfall_core.record import ALIVE, FIELDS, KINDS, PASSAGE
 
 MAGIC = b"FS1"
-MAX_FRAME_BYTES = 128
+MAX_FRAME_BYTES = 400  # a boot record with two texts of 40 characters of 4 bytes
 _NIBBLES = (
     0x0000, 0x1021, 0x2042, 0x3063, 0x4084, 0x50A5, 0x60C6, 0x70E7,
     0x8108, 0x9129, 0xA14A, 0xB16B, 0xC18C, 0xD1AD, 0xE1CE, 0xF1EF,
