@@ -11,8 +11,9 @@ from board import system
 from board.inputs import Inputs
 from board.lamps import Lamps
 from board.wifi import Wifi
-from footfall_core import record, topic
-from node import config, flash, mqtt, status
+from footfall_core import payload, record, topic
+from node import cable, config, flash, mqtt, status
+from node.cable import Cable
 from node.clock import TimeKeeper, Uptime
 from node.commands import Commands
 from node.door import Door
@@ -52,11 +53,15 @@ class Node:
         self.wifi = self.make_wifi() if self.settings.wifi else None
         self.config_error = None
         self.config_text = flash.read(config.REMOTE_FILE)
-        self.client = self.make_client() if self.settings.mqtt else None
+        self.client = self.make_client()
         self.time = TimeKeeper(self.uptime, self.publisher(topic.REPLY), self.append, system.set_clock)
         self.time.start_from_flash(system.utc_ms(), node.RELEASED_UTC_MS)
         self.uplink = Uplink(
-            self.spool, self.publisher(topic.RECORDS), self.uptime.now, self.settings.resend_s
+            self.spool,
+            self.publisher(topic.RECORDS),
+            self.uptime.now,
+            self.settings.resend_s,
+            cable.MAX_BATCH_RECORDS if self.settings.serial else payload.MAX_BATCH_RECORDS,
         )
         self.status = status.Status(
             self.state, self.publisher(topic.STATE, retain=True), self.settings.state_s
@@ -92,7 +97,17 @@ class Node:
         return Wifi(self.settings.wifi["ssid"], self.settings.wifi["password"], self.settings.node)
 
     def make_client(self):
+        """What carries messages to the gateway: the cable, the broker, or nothing."""
+        client = Cable(self.settings.node) if self.settings.serial else self.make_mqtt_client()
+        if client:
+            client.on_message = self.on_message
+            client.on_connect = self.on_connect
+        return client
+
+    def make_mqtt_client(self):
         wanted = self.settings.mqtt
+        if not wanted:
+            return None
         tls = None
         if wanted["ca"]:
             try:
@@ -115,8 +130,6 @@ class Node:
             wanted["deadline_s"],
         )
         client.subscriptions = tuple(self.topic(leaf) for leaf in (topic.ACK, topic.CONFIG, topic.COMMAND))
-        client.on_message = self.on_message
-        client.on_connect = self.on_connect
         return client
 
     def topic(self, leaf):
@@ -149,7 +162,7 @@ class Node:
     # ---- from outside
 
     def on_connect(self):
-        print("broker: connected as %s" % self.settings.node)
+        print("%s: connected as %s" % ("cable" if self.settings.serial else "broker", self.settings.node))
         self.uplink.connected()
         self.time.connected()
         self.status.changed()

@@ -3,7 +3,8 @@
 config    settings from config.json and the config topic        spool     records in flash, numbered for good
 door      beam edges -> passages and faults                      uplink    spool -> gateway, until acknowledged
 terminal  buttons -> presses, lamps                              clock     time since boot, and the time of day
-mqtt      the broker, over asyncio streams                       status    the state topic
+mqtt      the broker, over asyncio streams                       cable     a USB cable instead
+status    the state topic
 commands  the command topic                                      flash     small files that are never half
 supervise tasks that must not end
 """

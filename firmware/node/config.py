@@ -38,7 +38,7 @@ _NODE = {
     "resend_s": (10, 1, 600),
 }
 _MQTT = {"port": (None, 1, 65535), "keepalive_s": (30, 5, 600), "deadline_s": (10, 1, 120)}
-_KNOWN = ("node", "wifi", "mqtt", "barriers", "buttons", "lamps") + tuple(_NODE) + tuple(_PANEL)
+_KNOWN = ("node", "wifi", "mqtt", "serial", "barriers", "buttons", "lamps") + tuple(_NODE) + tuple(_PANEL)
 
 
 class SettingError(ValueError):
@@ -102,6 +102,7 @@ class Settings:
         self.node = name
         self.wifi = None
         self.mqtt = None
+        self.serial = False  # True: records go over the USB cable, not to a broker
         self.barriers = [dict([("outer", pin_table.OUTER), ("inner", pin_table.INNER)] + _defaults(_BARRIER))]
         self.buttons = ()
         self.lamps = ()
@@ -147,7 +148,7 @@ def _take(settings, values, report):
         if name not in _KNOWN:
             report("%s: %s is not a setting" % (FILE, name))
     used = []  # pins
-    parts = [_take_node, _take_wifi, _take_mqtt, _take_barriers, _take_buttons, _take_lamps]
+    parts = [_take_node, _take_wifi, _take_mqtt, _take_serial, _take_barriers, _take_buttons, _take_lamps]
     parts += [_number_taker(name, bounds) for table in (_NODE, _PANEL) for name, bounds in table.items()]
     for take in parts:
         try:
@@ -191,6 +192,13 @@ def _take_mqtt(settings, values, _used):
     if taken["port"] is None:
         taken["port"] = 8883 if taken["ca"] else 1883
     settings.mqtt = taken
+
+
+def _take_serial(settings, values, _used):
+    value = values.get("serial", False)
+    if not isinstance(value, bool):
+        raise SettingError("serial", value, "true or false")
+    settings.serial = value
 
 
 def _take_barriers(settings, values, used):

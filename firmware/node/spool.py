@@ -260,10 +260,10 @@ class Spool:
         while len(self._firsts) > 1 and self._firsts[1] <= self.acked + 1:
             self._remove_oldest()
 
-    async def batch(self, seq, now_ms):
+    async def batch(self, seq, now_ms, most=payload.MAX_BATCH_RECORDS):
         """The batch beginning with record seq: (payload text, number of its last record); None where there is none yet.
 
-        Where the records from seq on are gone, the batch is one L record for the whole gap and the last number is the
+        It has at most `most` records. Where the records from seq on are gone, the batch is one L record for the whole gap and the last number is the
         gap's.
         """
         if seq > self.flushed:
@@ -272,7 +272,7 @@ class Spool:
         if seq >= first_in_ram:
             encoded = []
             size = 0
-            for values in self._recent[seq - first_in_ram : seq - first_in_ram + payload.MAX_BATCH_RECORDS]:
+            for values in self._recent[seq - first_in_ram : seq - first_in_ram + most]:
                 encoded.append(payload.encode_record(values))
                 size += len(encoded[-1]) + 1
                 if size > _FULL_MARK:
@@ -285,9 +285,7 @@ class Spool:
             _, reader, frames = self._cursor
             boot = reader.boot
             last = self._last_of(self._cursor[0])
-            while (
-                self._cursor_seq <= last and len(encoded) < payload.MAX_BATCH_RECORDS and size <= _FULL_MARK
-            ):
+            while self._cursor_seq <= last and len(encoded) < most and size <= _FULL_MARK:
                 values = next(frames, None)
                 if values is None:
                     break

@@ -10,7 +10,7 @@ from time import ticks_diff, ticks_ms
 
 from micropython import const
 
-from footfall_core.payload import PayloadError, decode_ack
+from footfall_core.payload import MAX_BATCH_RECORDS, PayloadError, decode_ack
 
 WINDOW = const(4)
 RESEND_AFTER_S = const(10)
@@ -22,11 +22,20 @@ WAIT_FOR_ACK_MS = const(2000)  # after a connect: the retained acknowledgement t
 class Uplink:
     """send(text) is async, takes a batch and tells whether it went out; now_ms() is the time since boot."""
 
-    def __init__(self, spool, send, now_ms, resend_after_s=RESEND_AFTER_S, report=print):
+    def __init__(
+        self,
+        spool,
+        send,
+        now_ms,
+        resend_after_s=RESEND_AFTER_S,
+        batch_records=MAX_BATCH_RECORDS,
+        report=print,
+    ):
         self.refused_acks = 0
         self._spool = spool
         self._send = send
         self._now_ms = now_ms
+        self._batch_records = batch_records
         self._report = report
         self._first_patience_s = resend_after_s
         self._patience_s = resend_after_s
@@ -73,11 +82,17 @@ class Uplink:
         elif seq > self._spool.acked:
             self._patience_s = self._first_patience_s
             self._spool.acknowledged(seq)
+        elif self._overdue(self._first_patience_s):  # said again: a gateway that was away is back
+            self._on_the_way.clear()
+            self._next = seq + 1
         while self._on_the_way and self._on_the_way[0][0] <= seq:
             self._on_the_way.pop(0)
         self._next = max(self._next, seq + 1)
         self._ack_seen.set()
         self._wake.set()
+
+    def _overdue(self, patience_s):
+        return bool(self._on_the_way) and ticks_diff(ticks_ms(), self._on_the_way[0][1]) > patience_s * 1000
 
     def _refuse(self, text):
         self.refused_acks += 1
@@ -95,7 +110,7 @@ class Uplink:
                 continue
             if self._fresh:
                 await self._find_place()
-            if self._on_the_way and ticks_diff(ticks_ms(), self._on_the_way[0][1]) > self._patience_s * 1000:
+            if self._overdue(self._patience_s):
                 self._patience_s = min(self._patience_s * 2, LONGEST_RESEND_S)
                 self._on_the_way.clear()
                 self._next = self._spool.acked + 1
@@ -104,7 +119,7 @@ class Uplink:
                     % (self._next, self._patience_s)
                 )
             while len(self._on_the_way) < WINDOW and is_connected():
-                found = await self._spool.batch(self._next, self._now_ms())
+                found = await self._spool.batch(self._next, self._now_ms(), self._batch_records)
                 if not found:
                     break
                 text, last = found
