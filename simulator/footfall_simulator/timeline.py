@@ -7,6 +7,10 @@ file (`Timeline.publish`, `read_clock`), and everything in this process asks `Ti
 CLOCK_MONOTONIC, which all processes of one machine share and which never steps.
 
 Virtual time never runs backwards: the rate is never negative and jumps only lead forward.
+
+At high rates the clock that everybody reads trails the boards: a board runs ahead, and when it sends something, the
+clock leaps to the board's moment and slows down (`slow(at_us=...)`). Were it the other way round, the clock would be seconds ahead
+of every message by the time that it is sent, and what the gateway tells a node about the time would be wrong.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import json
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +32,8 @@ MAX_RATE = (
     100_000.0  # beyond, a microsecond of the real clock is a tenth of a second and nothing is smooth any more
 )
 MAX_UTC_MS = 1 << 47  # year 6429: an edge word has 55 bits for microseconds
+SMOOTH_RATE = 200.0  # up to this rate, clock and boards are at the same moment
+LEAD_US = 50_000  # real time by which boards are ahead beyond: longer than this machine makes a process wait
 _POLL_S = 0.002  # how often a waiting thread looks at the clock: coarse enough to cost nothing
 
 
@@ -38,10 +44,16 @@ class Line:
     v0_us: int
     r0_us: int
     rate_milli: int
+    lead_us: int = 0  # how far boards are ahead of the clock
+    floor_us: int = 0  # what the clock showed before this piece
 
     def at(self, real_us: int) -> int:
-        """The virtual UTC in microseconds at a real (monotonic) instant in microseconds."""
+        """The virtual UTC in microseconds up to which boards may run, at a real (monotonic) instant in microseconds."""
         return self.v0_us + (real_us - self.r0_us) * self.rate_milli // 1000
+
+    def shown(self, real_us: int) -> int:
+        """The virtual UTC in microseconds that the clock shows at a real instant."""
+        return max(self.floor_us, self.at(real_us) - self.lead_us)
 
 
 def real_us() -> int:
@@ -63,7 +75,7 @@ class Timeline:
         self._lock = threading.RLock()
         self._rate = _milli(rate)
         self._slow: list[int] = []  # rates in thousandths that holders ask for at the moment
-        self._line = Line(start * 1000, real_us(), self._rate)
+        self._line = Line(start * 1000, real_us(), self._rate, _lead_us(self._rate), start * 1000)
         self._listeners: list[Callable[[Line], None]] = []
         self._path: Path | None = None
 
@@ -77,17 +89,22 @@ class Timeline:
         return self._rate / 1000
 
     def now_us(self) -> int:
-        return self._line.at(real_us())
+        return self._line.shown(real_us())
 
     def now_ms(self) -> int:
         """Virtual UTC in milliseconds."""
         return self.now_us() // 1000
 
+    def ahead_us(self) -> int:
+        """The moment that boards may have reached by now; the same as `now_us` up to SMOOTH_RATE."""
+        line = self._line
+        return max(line.floor_us, line.at(real_us()))
+
     def set_rate(self, rate: float) -> None:
         """From now on `rate` virtual seconds pass per real second."""
         with self._lock:
             self._rate = _milli(rate)
-            self._relay(0)
+            self._change(lead_us=_lead_us(self._wanted_milli))
 
     def jump(self, ms: int) -> None:
         """Skip `ms` of virtual time at once: boards live through it as fast as their processor allows.
@@ -97,14 +114,14 @@ class Timeline:
         if ms < 0:
             raise ValueError(f"jump({ms}): virtual time never runs backwards")
         with self._lock:
-            self._relay(ms * 1000)
+            self._change(ahead_us=ms * 1000)
 
     def jump_to(self, utc_ms: int) -> None:
         """Jump to a virtual UTC; does nothing when that is already past."""
         with self._lock:
             ahead = utc_ms * 1000 - self.now_us()
             if ahead > 0:
-                self._relay(ahead)
+                self._change(ahead_us=ahead)
 
     @contextmanager
     def slowed(self, rate: float) -> Iterator[None]:
@@ -115,12 +132,15 @@ class Timeline:
         finally:
             release()
 
-    def slow(self, rate: float) -> Callable[[], None]:
-        """Hold time at most at `rate` until the returned function is called (once; later calls do nothing)."""
+    def slow(self, rate: float, *, at_us: int | None = None) -> Callable[[], None]:
+        """Hold time at most at `rate` until the returned function is called (once; later calls do nothing).
+
+        at_us: the moment at which a board is sending; the clock leaps there unless it is already further.
+        """
         milli = _milli(rate)
         with self._lock:
             self._slow.append(milli)
-            self._relay(0)
+            self._change(at_us=at_us)
         released = False
 
         def release() -> None:
@@ -129,7 +149,7 @@ class Timeline:
                 if not released:
                     released = True
                     self._slow.remove(milli)
-                    self._relay(0)
+                    self._change(lead_us=_lead_us(self._wanted_milli))
 
         return release
 
@@ -168,12 +188,24 @@ class Timeline:
             self._write()
             return self._path
 
-    def _relay(self, ahead_us: int) -> None:
+    @property
+    def _wanted_milli(self) -> int:
+        return min([self._rate, *self._slow])
+
+    def _change(self, *, ahead_us: int = 0, lead_us: int | None = None, at_us: int | None = None) -> None:
+        """A new piece of the line begins now: further `ahead_us`, or with another lead, or with all at the moment `at_us`."""
         now = real_us()
-        rate = min([self._rate, *self._slow])
-        line = Line(self._line.at(now) + ahead_us, now, rate)
-        if line.rate_milli == self._line.rate_milli and not ahead_us:
-            return
+        old = self._line
+        shown, reached = old.shown(now), old.at(now)
+        rate = self._wanted_milli
+        if at_us is not None:
+            moment = max(shown, at_us)
+            line = Line(moment, now, rate, 0, moment)
+        else:
+            lead = min(reached - shown, old.lead_us) if lead_us is None else lead_us
+            line = Line(reached + ahead_us, now, rate, lead, shown)
+            if rate == old.rate_milli and not ahead_us and lead == old.lead_us:
+                return
         self._line = line
         if self._path is not None:
             self._write()
@@ -186,9 +218,7 @@ class Timeline:
             return
         line = self._line
         new = path.with_name(f".{path.name}.{os.getpid()}.{id(self):x}")
-        new.write_text(
-            json.dumps({"v0_us": line.v0_us, "r0_us": line.r0_us, "rate_milli": line.rate_milli}), "ascii"
-        )
+        new.write_text(json.dumps(asdict(line)), "ascii")
         new.replace(path)
 
 
@@ -209,7 +239,7 @@ def read_clock(path: Path | str) -> Callable[[], int]:
         if stamp != seen:
             line = _read_line(where)
             seen = stamp
-        return line.at(real_us()) // 1000
+        return line.shown(real_us()) // 1000
 
     return clock
 
@@ -217,7 +247,7 @@ def read_clock(path: Path | str) -> Callable[[], int]:
 def _read_line(path: Path) -> Line:
     try:
         values = json.loads(path.read_text("ascii"))
-        return Line(int(values["v0_us"]), int(values["r0_us"]), int(values["rate_milli"]))
+        return Line(*(int(values[field.name]) for field in fields(Line)))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a published timeline ({error})") from error
 
@@ -226,3 +256,7 @@ def _milli(rate: float) -> int:
     if not 0 <= rate <= MAX_RATE:
         raise ValueError(f"rate={rate}: expected 0 (stand still) to {MAX_RATE:g} virtual seconds per second")
     return round(rate * 1000)
+
+
+def _lead_us(rate_milli: int) -> int:
+    return LEAD_US * rate_milli // 1000 if rate_milli > SMOOTH_RATE * 1000 else 0

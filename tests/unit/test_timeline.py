@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> RealClock:
 
 @pytest.mark.parametrize(
     ("rate", "real_us", "virtual_ms"),
-    [(1, 1_500_000, 1500), (100, 10_000, 1000), (1000, 1, 1), (0.5, 2_000_000, 1000), (0, 9_000_000, 0)],
+    [(1, 1_500_000, 1500), (100, 10_000, 1000), (200, 5, 1), (0.5, 2_000_000, 1000), (0, 9_000_000, 0)],
 )
 def test_time_passes_at_the_rate(real: RealClock, rate: float, real_us: int, virtual_ms: int) -> None:
     timeline = Timeline(START, rate)
@@ -78,7 +79,7 @@ def test_virtual_time_refuses_to_run_backwards() -> None:
 
 
 def test_the_slowest_holder_decides_and_releasing_twice_is_harmless(real: RealClock) -> None:
-    timeline = Timeline(START, 1000)
+    timeline = Timeline(START, 100)
     fast = timeline.slow(20)
     slow = timeline.slow(2)
     assert timeline.line.rate_milli == 2_000
@@ -92,6 +93,69 @@ def test_the_slowest_holder_decides_and_releasing_twice_is_harmless(real: RealCl
     with timeline.slowed(3):
         real.us += 1_000_000
     assert timeline.now_ms() == START + 3000
+
+
+def test_the_clock_trails_the_boards_at_high_rates_and_leaps_to_whoever_sends(real: RealClock) -> None:
+    timeline = Timeline(START, 1000)
+    lead_ms = module.LEAD_US * 1000 // 1000
+    real.us += module.LEAD_US + 10_000
+    assert timeline.ahead_us() == START * 1000 + (module.LEAD_US + 10_000) * 1000
+    assert timeline.now_ms() == START + 10_000
+    sender_us = START * 1000 + 40_000_000
+    release = timeline.slow(20, at_us=sender_us)
+    assert timeline.now_us() == timeline.ahead_us() == sender_us
+    real.us += 1000
+    assert timeline.now_us() == sender_us + 20_000
+    release()
+    assert timeline.now_us() == sender_us + 20_000
+    real.us += module.LEAD_US
+    assert timeline.now_us() == sender_us + 20_000
+    real.us += 1000
+    assert timeline.now_us() == sender_us + 20_000 + 1_000_000
+    assert timeline.ahead_us() - timeline.now_us() == lead_ms * 1000
+
+
+def test_a_sender_from_the_past_does_not_turn_the_clock_back(real: RealClock) -> None:
+    timeline = Timeline(START, 100)
+    real.us += 1_000_000
+    timeline.slow(20, at_us=START * 1000)
+    assert timeline.now_ms() == START + 100_000
+
+
+def test_a_slow_board_keeps_the_clock_behind_it(real: RealClock) -> None:
+    timeline = Timeline(START, 1000)
+    real.us += 200_000
+    shown = timeline.now_us()
+    release = timeline.slow(1)
+    assert timeline.now_us() == shown
+    real.us += 1000
+    assert timeline.now_us() == shown + 1000
+    release()
+    assert timeline.now_us() == shown + 1000
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_clock_never_goes_back_and_never_passes_the_boards(real: RealClock, seed: int) -> None:
+    rng = random.Random(seed)
+    timeline = Timeline(START, 5000)
+    releases = []
+    shown = timeline.now_us()
+    for _ in range(300):
+        real.us += rng.randrange(100_000)
+        deed = rng.randrange(5)
+        if deed == 0:
+            releases.append(timeline.slow(rng.choice((1, 20))))
+        elif deed == 1:
+            at_us = rng.randint(timeline.now_us() - 1_000_000, timeline.ahead_us())
+            releases.append(timeline.slow(20, at_us=at_us))
+        elif deed == 2 and releases:
+            releases.pop(rng.randrange(len(releases)))()
+        elif deed == 3:
+            timeline.set_rate(rng.choice((0, 1, 150, 1000, 5000)))
+        else:
+            timeline.jump(rng.randrange(1000))
+        assert shown <= timeline.now_us() <= timeline.ahead_us()
+        shown = timeline.now_us()
 
 
 def test_listeners_hear_every_change_until_they_leave(real: RealClock) -> None:
@@ -176,7 +240,13 @@ def test_a_file_that_is_no_timeline_is_named(tmp_path: Path, text: str) -> None:
 
 def test_the_published_numbers_are_the_line(tmp_path: Path, real: RealClock) -> None:
     path = Timeline(START, 2.5).publish(tmp_path / "clock.json")
-    assert json.loads(path.read_text()) == {"v0_us": START * 1000, "r0_us": real.us, "rate_milli": 2500}
+    assert json.loads(path.read_text()) == {
+        "v0_us": START * 1000,
+        "r0_us": real.us,
+        "rate_milli": 2500,
+        "lead_us": 0,
+        "floor_us": START * 1000,
+    }
 
 
 def test_the_default_is_the_real_time() -> None:

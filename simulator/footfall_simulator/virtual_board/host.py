@@ -13,8 +13,9 @@ How virtual time and edges work: the board's clock follows the `Timeline` but ne
 which it has been sent every edge, so a stalled host or process delays edges in real time only. Inside the board each
 edge interrupts at exactly its own instant, timers end at exactly theirs, and code costs the processor time that it really
 takes. A board that is short of processor time lags behind; the timeline then waits for it, so a rate is the most that is
-reached. Before a board sends it has the timeline slowed to `air_rate` until the answer is there and the network quiet: so
-the firmware's network deadlines, which are virtual, meet a network that answers in believable time.
+reached. Before a board sends it has the timeline leap to its own moment and slow down to `air_rate` until the answer is
+there and the network quiet: so the firmware's network deadlines, which are virtual, meet a network that answers in
+believable time.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ OUTPUTS_KEPT = 10_000
 AIR_RATE = (
     20.0  # virtual seconds per second while a board waits for the network: its 10 s deadlines are 500 ms long
 )
-AIR_ANSWER_MS = 100  # real time an answer is waited for before time speeds up again
+AIR_ANSWER_MS = 500  # real time an answer is waited for before time speeds up again
 AIR_QUIET_MS = 15  # ... and after the last data: long enough for the gateway's own acknowledgement to follow the broker's
 CATCH_UP_RATE = 1.0  # while a board is behind
 CPU_LIMIT_S = 1800  # a board that burns more processor time than this has run away
@@ -226,7 +227,7 @@ class VirtualBoard:
         with self._lock:
             before = self._line_count
             boots = self.boots
-            self._launch(cause, self.timeline.now_us())
+            self._launch(cause, self.timeline.ahead_us())
             self._thread = threading.Thread(target=self._serve, name=f"board {self.name}", daemon=True)
             self._thread.start()
             self._changed.wait_for(
@@ -294,7 +295,9 @@ class VirtualBoard:
             self._feed()
 
     def schedule_edges(self, edges: Iterable[tuple[int, int, int]], *, hold_until: int | None = None) -> None:
-        """Edges (utc_ms, pin, level), best in rising order and ahead of the virtual clock; any number, this side keeps them.
+        """Edges (utc_ms, pin, level), best in rising order; any number, this side keeps them.
+
+        Schedule them before the board gets there: ahead of `timeline.ahead_us`, most simply before `start`.
 
         Edges of the same millisecond change together, before the first interrupt handler runs. With `hold_until` (as
         with `hold`) the board's clock stops at that virtual UTC until later edges are known: so a producer that falls
@@ -643,7 +646,7 @@ class VirtualBoard:
                 if reset is None:
                     self.exit_code = code
                     if self._watchdog_ms:  # nobody is left to feed it
-                        reset = (WDT_RESET, self.timeline.now_us() + self._watchdog_ms * 1000)
+                        reset = (WDT_RESET, self.timeline.ahead_us() + self._watchdog_ms * 1000)
                 if reset is not None:
                     try:
                         self._launch(*reset)
@@ -682,10 +685,10 @@ class VirtualBoard:
                 self._call(self._on_line, line)
         return rest
 
-    def _slow(self, why: int, rate: float, *, on: bool) -> None:
+    def _slow(self, why: int, rate: float, *, on: bool, at_us: int | None = None) -> None:
         """The board waits for the network, or is behind: have the timeline wait for it, or no longer."""
         if on and why not in self._slowing:
-            self._slowing[why] = self.timeline.slow(rate)
+            self._slowing[why] = self.timeline.slow(rate, at_us=at_us)
         elif not on and why in self._slowing:
             self._slowing.pop(why)()
         if on and why == _AIR:
@@ -706,7 +709,12 @@ class VirtualBoard:
     def _take_report(self, code: int, value: int) -> None:
         output: Output | None = None
         if code in (_AIR, _BEHIND):  # not under the lock: other boards may be told, and tell this one
-            self._slow(code, self._air_rate if code == _AIR else CATCH_UP_RATE, on=bool(value))
+            self._slow(
+                code,
+                self._air_rate if code == _AIR else CATCH_UP_RATE,
+                on=bool(value),
+                at_us=value if code == _AIR and value else None,
+            )
             return
         with self._lock:
             if code == _HELLO:

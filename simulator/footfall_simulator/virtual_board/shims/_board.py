@@ -278,6 +278,14 @@ def drop_alarm(alarm):
         _alarms.remove(alarm)
 
 
+def _limit(real):
+    # How far the clock may be at a real instant. It never goes back, even if the host slows the others' time for us.
+    limit = _v0 + (real - _r0) * _rate // 1000
+    if limit > _horizon:
+        limit = _horizon
+    return limit if limit > _now else _now
+
+
 def now():
     global _now, _mark
     if _interrupted:
@@ -285,9 +293,7 @@ def now():
     real = _us()
     if real - _heard > _LISTEN_US:
         _listen()
-    limit = _v0 + (real - _r0) * _rate // 1000
-    if limit > _horizon:
-        limit = _horizon
+    limit = _limit(real)
     upto = _now + real - _mark
     if upto > limit:
         upto = limit
@@ -325,16 +331,13 @@ def on_air(kind=0):
     global _air, _air_heard, _quiet_now
     if not _air:
         _air_heard = False
-        tell(AIR, 1)
+        tell(AIR, now())
         start = _us()
         while not _air_heard and _us() - start < 1000000:
             _idle.poll(100)
             _listen()
         if not _interrupted:
-            now()
-            limit = _v0 + (_us() - _r0) * _rate // 1000
-            if limit > _horizon:
-                limit = _horizon
+            limit = _limit(_us())
             if limit - _now < _LONGEST_SEND_US:
                 while _catch_up(limit) == 1:
                     pass
@@ -353,9 +356,7 @@ def _catch_up(end):
     if _air and real > _air:
         _air = 0
         tell(AIR, 0)
-    limit = _v0 + (real - _r0) * _rate // 1000
-    if limit > _horizon:
-        limit = _horizon
+    limit = _limit(real)
     if not _behind and limit - _now > _BEHIND_US and limit - _now > _BEHIND_REAL_US * _rate // 1000:
         _behind = True
         tell(BEHIND, 1)
