@@ -27,6 +27,7 @@ WATCH_S = 5  # between two feeds of the watchdog
 FLUSH_LOOK_MS = 200
 FLUSH_AFTER_MS = 800  # with the look above: a power cut costs at most a second of passages
 WAIT_BEFORE_REBOOT_MS = 1000  # for the answer to the command to go out
+PATIENCE_BEFORE_REBOOT = 50  # tenths of a second
 MAX_REASON = 200  # characters of a refusal that the state tells
 REBOOT_NOTE = "reboot.txt"
 
@@ -213,6 +214,10 @@ class Node:
 
     async def reboot_soon(self):
         await asyncio.sleep_ms(WAIT_BEFORE_REBOOT_MS)
+        for _ in range(PATIENCE_BEFORE_REBOOT):  # whoever is in a door is counted first
+            if all(door.quiet() for door in self.doors):
+                break
+            await asyncio.sleep_ms(100)
         self.reboot("command")
 
     # ---- what is told

@@ -111,7 +111,7 @@ class Door:
             self._report("door %d: %d edges came too fast and are lost" % (self.number, lost))
             self.since_ms = (
                 self._uptime.now()
-            )  # what came through meanwhile is not known: coverage begins anew
+            )  # coverage begins anew: nobody knows what came through meanwhile
         if self._new_limits and self._barrier.quiet() and not self._barrier.settled:
             self._begin(self._new_limits)
             self._new_limits = None

@@ -1,0 +1,276 @@
+"""Parts of the node on the real MicroPython, each with the world that it needs and no more."""
+
+import pytest
+
+FAKE_PINS = """
+import sys
+class Pin:
+    IN, PULL_UP, IRQ_RISING, IRQ_FALLING = 0, 2, 1, 2
+    all = {}
+    def __init__(self, number, mode, pull):
+        self.pull = pull
+        self.level = 0
+        self.handler = None
+        Pin.all[number] = self
+    def value(self):
+        return self.level
+    def irq(self, handler=None, trigger=0):
+        self.handler = handler
+    def to(self, level, interrupt=True):
+        self.level = level
+        if interrupt and self.handler:
+            self.handler(self)
+class machine:
+    pass
+machine.Pin = Pin
+sys.modules["machine"] = machine
+from board.inputs import Inputs
+"""
+
+
+def test_the_ring_keeps_edges_in_order_and_reads_both_levels_at_each(run_on_board):
+    seen = run_on_board(
+        FAKE_PINS
+        + """
+inputs = Inputs((32, 33), 1)
+a, b = Pin.all[32], Pin.all[33]
+b.level = 1            # changed, its interrupt still waits
+a.to(1)                # both are read here ...
+b.to(1)                # ... so this one brings nothing new
+a.to(0); b.to(0)
+states = []
+while inputs.waiting():
+    states.append(inputs.take()[1])
+show([states, inputs.lost, a.pull, Inputs((34, 35), 1) and Pin.all[34].pull])
+"""
+    )
+    assert seen == [[3, 2, 0], 0, 2, None]
+
+
+def test_a_full_ring_counts_what_it_loses_and_finds_its_way_back(run_on_board):
+    seen = run_on_board(
+        FAKE_PINS
+        + """
+inputs = Inputs((32, None), 1)
+a = Pin.all[32]
+for i in range(201):
+    a.to(1 - a.level)
+count = 0
+while inputs.waiting():
+    last = inputs.take()[1]
+    count += 1
+inputs.look()
+show([count, inputs.lost, last, a.level, inputs.take()[1] if inputs.waiting() else None])
+"""
+    )
+    count, lost, last, level, found = seen
+    assert count == 127
+    assert lost > 0
+    assert level == 1
+    assert (last if found is None else found) == level
+
+
+def test_a_change_whose_interrupt_got_lost_is_found_by_looking(run_on_board):
+    seen = run_on_board(
+        FAKE_PINS
+        + """
+inputs = Inputs((32, 33), 1)
+Pin.all[33].to(1, interrupt=False)
+before = inputs.waiting()
+inputs.look()
+show([before, inputs.waiting(), inputs.take()[1]])
+"""
+    )
+    assert seen == [False, True, 2]
+
+
+DOOR = """
+from array import array
+import asyncio, time
+from footfall_core.beam import GLITCH_MS
+from node import door as door_module
+from node.clock import Uptime
+class Inputs:
+    def __init__(self):
+        self.lost = 0
+        self.changed = asyncio.ThreadSafeFlag()
+        self.edges = []
+        self.state = 0
+    def read(self):
+        return self.state
+    def look(self):
+        pass
+    def waiting(self):
+        return bool(self.edges)
+    def take(self):
+        return self.edges.pop(0)
+limits = {"inner": 33, "glitch_ms": 8, "min_block_ms": 40, "blocked_after_ms": 60000}
+inputs = Inputs()
+records = []
+uptime = Uptime()
+"""
+
+
+def test_lost_edges_begin_the_coverage_anew(run_on_board):
+    seen = run_on_board(
+        DOOR
+        + """
+door = door_module.Door(0, inputs, limits, records.append, uptime)
+before = door.since_ms
+time.sleep_ms(30)
+inputs.lost = 5
+door.tick()
+show([before, door.since_ms, door.lost_edges()])
+"""
+    )
+    before, since, lost = seen
+    assert since >= before + 30
+    assert lost == 5
+
+
+def test_new_limits_wait_until_nobody_is_in_the_door(run_on_board):
+    seen = run_on_board(
+        DOOR
+        + """
+door = door_module.Door(0, inputs, limits, records.append, uptime)
+t = time.ticks_ms()
+inputs.edges = [(t, 1), (time.ticks_add(t, 60), 3), (time.ticks_add(t, 120), 2)]
+time.sleep_ms(140)
+door.tick()
+door.configure(dict(limits, min_block_ms=5000))
+door.tick()
+t = time.ticks_ms()
+inputs.edges = [(t, 0)]
+time.sleep_ms(20)
+while not door.quiet():
+    door.tick()
+counted = len(records)
+t = time.ticks_ms()
+inputs.edges = [(t, 1), (time.ticks_add(t, 60), 3), (time.ticks_add(t, 120), 2), (time.ticks_add(t, 180), 0)]
+time.sleep_ms(200)
+door.tick()
+while not door.quiet():
+    door.tick()
+show([counted, len(records), records[0][1:4]])
+"""
+    )
+    assert seen == [1, 1, ["P", 0, 1]]
+
+
+CLOCK = """
+import asyncio, time
+from node.clock import TimeKeeper, Uptime
+asked, records, clocks, reports = [], [], [], []
+async def publish(text):
+    asked.append(json.loads(text))
+class FakeUptime:
+    ms = 1000
+    def now(self):
+        return self.ms
+uptime = FakeUptime()
+keeper = TimeKeeper(uptime, publish, records.append, clocks.append, reports.append)
+async def ask():
+    task = asyncio.create_task(keeper.keep(lambda: True))
+    await asyncio.sleep_ms(5)
+    task.cancel()
+UTC = 1795305600000
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "after_ms", "expected"),
+    [
+        ('{"t": 1000, "utc": UTC}', 200, [[1200, "C", 1795305600100, "gw"]]),
+        ('{"t": 1000, "utc": UTC}', 5001, []),  # too long on the way to be worth anything
+        ('{"t": 999, "utc": UTC}', 200, []),  # an answer to another question
+        ('{"utc": UTC}', 200, []),
+        ('{"t": 1000, "utc": 946684800000}', 200, []),  # a gateway that woke up in 2000
+        ('{"t": 1000, "utc": "now"}', 200, []),
+        ('{"t": 1000}', 200, []),
+    ],
+)
+def test_only_a_timely_and_plausible_answer_is_the_time(run_on_board, answer, after_ms, expected):
+    records, known, clocks, asked = run_on_board(
+        CLOCK
+        + f"""
+asyncio.run(ask())
+uptime.ms += {after_ms}
+keeper.answered({answer})
+keeper.answered({answer})  # said twice, heard once
+show([records, keeper.known, clocks, asked])
+"""
+    )
+    assert asked == [{"v": 1, "ask": "time", "t": 1000}]
+    assert records == expected
+    assert known is bool(expected)
+    assert clocks == [record[2] for record in expected]
+
+
+def test_the_error_of_our_own_clock_shows_at_the_next_answer(run_on_board):
+    assert run_on_board(
+        CLOCK
+        + """
+asyncio.run(ask())
+keeper.answered({"t": 1000, "utc": UTC})
+uptime.ms += 3600000
+asyncio.run(ask())
+keeper.answered({"t": 3601000, "utc": UTC + 3599928})
+show([keeper.error_ms, len(records)])
+"""
+    ) == [72, 2]
+
+
+def test_a_board_that_wakes_up_in_2000_starts_from_the_last_time_it_learned(run_on_board, flash):
+    code = (
+        CLOCK
+        + """
+Y2000 = 946684800000
+keeper.start_from_flash(Y2000, UTC)
+asyncio.run(ask())
+keeper.answered({"t": 1000, "utc": UTC + 86400000})
+show(clocks)
+"""
+    )
+    assert run_on_board(code) == [1795305600000, 1795392000000]
+    assert run_on_board(code)[0] == 1795392000000
+    (flash / "clock.json").write_text('{"utc":99999999999999}')
+    assert run_on_board(code)[0] == 1795305600000
+
+
+def test_a_task_that_fails_starts_again_and_one_that_keeps_failing_restarts_the_board(run_on_board):
+    seen = run_on_board(
+        """
+import asyncio
+from node import supervise
+starts, shown, reasons, reports = [], [], [], []
+async def good_at_last():
+    starts.append(1)
+    if len(starts) < 3:
+        raise ValueError("not yet")
+    await asyncio.sleep(100)
+async def hopeless():
+    raise MemoryError("again")
+class Stop(BaseException):
+    pass
+def last_resort(reason):
+    reasons.append(reason)
+    raise Stop()
+async def instead_of_waiting(ms):
+    await asyncio.core.sleep_ms(1)
+class fast:
+    pass
+supervisor = supervise.Supervisor(lambda error: shown.append(str(error)), last_resort, reports.append)
+supervise.asyncio = type("a", (), {"sleep_ms": staticmethod(instead_of_waiting)})
+async def main():
+    one = asyncio.create_task(supervisor.keep("one", good_at_last))
+    try:
+        await supervisor.keep("two", hopeless)
+    except Stop:
+        pass
+    await asyncio.sleep_ms(20)
+    show([len(starts), reasons, supervisor.failures, reports[0], shown.count("again")])
+asyncio.run(main())
+"""
+    )
+    assert seen == [3, ["task two fails"], 8, seen[3], 6]
+    assert "starting it again" in seen[3]
