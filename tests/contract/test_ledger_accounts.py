@@ -203,6 +203,22 @@ def test_lost_records_and_faults_are_counted_where_they_happened(bench: Bench) -
     assert (spool.lost, spool.missing) == (7, 0)
 
 
+def test_a_loss_that_did_not_happen_is_taken_back(bench: Bench) -> None:
+    bench.send(alive(15, 0), (20 * MINUTE, "L", 2))
+    assert bench.lines(NINE + 5 * HOUR, "footfall_hour") == [
+        bucket_line("hour", NINE, covered_s=900, faults=1)
+    ]
+    bench.seq["ff-1"] -= 1
+    bench.send(passed_in(3))
+    assert bench.lines(NINE + 6 * HOUR) == [
+        bucket_line("hour", NINE, **{"in": 1}, covered_s=900),
+        bucket_line("quarter", NINE, **{"in": 1}, covered_s=900),
+        point_line(
+            "footfall_quarter", {"site": "lab", "door": "main"}, {"covered_s": 0, "faults": 0}, NINE + QUARTER
+        ),
+    ]
+
+
 def test_an_alive_record_vouches_for_six_hours_at_most(bench: Bench) -> None:
     bench.send(alive(24 * 60, 0))
     lines = bench.lines(NINE + 50 * HOUR, "footfall_hour")
@@ -306,6 +322,19 @@ def test_presses_are_counted_by_question_and_answer_at_their_door(path: Path) ->
         ]
     )
     bench.ledger.close()
+
+
+def test_presses_move_with_a_terminal_that_is_entered_later(bench: Bench) -> None:
+    bench.send((1 * MINUTE, "B", 0, 3), (20 * MINUTE, "Q", 0, 4))
+    assert len(bench.lines(NINE + 5 * HOUR, "feedback")) == 2
+    bench.settle(MAIN, Placement("lab", "desk", "ff-1", None, answers=("good",)))
+    lines = bench.lines(NINE + 6 * HOUR, "feedback")
+    assert sorted(line.rsplit(" ", 2)[0].split(",", 1)[1] + " " + line.split(" ")[1] for line in lines) == [
+        "answer=button-0,door=main,question=revision-0,site=lab presses=0i,suppressed=0i",
+        "answer=button-0,door=main,question=revision-3,site=lab presses=0i,suppressed=0i",
+        "answer=good,door=desk,question=revision-0,site=lab presses=0i,suppressed=4i",
+        "answer=good,door=desk,question=revision-3,site=lab presses=1i,suppressed=0i",
+    ]
 
 
 # Occupancy

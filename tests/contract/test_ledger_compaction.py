@@ -26,7 +26,7 @@ def node_records() -> list[tuple]:
             records.append((t_ms, "A", t_ms - 300_000, minute, minute))
         if minute % 7 == 0:
             records.append((t_ms, "B", minute % 3, minute // 500))
-            records.append((t_ms + 20_000, "Q", minute % 3, 2))
+            records.append((t_ms + 14 * 60_000, "Q", minute % 3, 2))  # often in the quarter after its press's
         if minute % 100 == 0:
             records += [(t_ms, "F", 0, 1, 1), (t_ms + 30_000, "F", 0, 1, 0)]
         if minute % 11 == 0:
@@ -113,6 +113,25 @@ def test_a_passage_that_comes_after_its_quarter_was_compacted_is_added(ledger: L
     assert single_records(other) == 0
     assert books(other) == complete
     other.close()
+
+
+def test_a_compacted_quarter_belongs_to_the_door_that_it_began_with(ledger: Ledger) -> None:
+    ledger.store(
+        batches([(0, "C", DAY_0, "gw"), *((n * 60_000, "P", 0, 1, 400) for n in range(15))]), now_ms=NOW
+    )
+    moved = [PLACEMENTS[0], Placement("lab", "new", "ff-1", 0, DAY_0 + 5 * 60_000)]
+
+    def counted() -> dict[str, int]:
+        with ledger.database.writing() as sql:
+            sql.execute("DELETE FROM meta WHERE key = 'places'")
+        accounts = Accounts(ledger, Places(SITES, moved), publish=False)
+        while accounts.work(NOW).more:
+            pass
+        return {hour.door: hour.bucket.n_in for hour in accounts.hours()}
+
+    assert counted() == {"main": 5, "new": 10}
+    ledger.compact(NOW)
+    assert counted() == {"main": 15}
 
 
 def test_undated_passages_stay_until_they_are_dated(ledger: Ledger) -> None:
