@@ -18,7 +18,7 @@ from footfall_gateway.accounts import Accounts
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.places import Placement, Places, Site
 
-KILLS = 25
+KILLS = 20
 NODES = 3
 DAY_0 = 1_780_012_800_000
 
