@@ -33,6 +33,24 @@ def add(
 def close(
     tally: Tally, written: int, out_sensors: Column, out_start_ms: Column, out_counts: Column
 ) -> int: ...
+def run_and_add(
+    replay: Replay,
+    barrier: Barrier,
+    tally: Tally,
+    sensors: Column,
+    t_ms: Column,
+    states: Column,
+    row: int,
+    end: int,
+    out_sensors: Column,
+    out_t_ms: Column,
+    out_events: Column,
+    room: int,
+    bucket_sensors: Column,
+    bucket_starts_ms: Column,
+    bucket_counts: Column,
+    bucket_room: int,
+) -> tuple[int, int]: ...
 def parse_rows(
     text: bytes,
     fields: int,

@@ -6,6 +6,8 @@ firmware/lib/footfall_core/beam.py, which is where they are described; `counting
 
 from footfall_gateway._beam cimport Barrier, Replay, Tally
 
+cdef Py_ssize_t ROWS_WITHOUT_GIL = 1_000_000  # some 10 ms: soon enough for Ctrl-C and a progress bar
+
 
 def run(Replay replay not None, Barrier barrier not None,
         const int[::1] sensors not None, const long long[::1] t_ms not None, const unsigned char[::1] states not None,
@@ -53,6 +55,33 @@ def close(Tally tally not None, Py_ssize_t written,
     if not 0 <= written < min(out_sensors.shape[0], out_start_ms.shape[0], out_counts.shape[0] // 4):
         raise IndexError(f"the output columns have no room behind {written} buckets")
     return tally.close(written, &out_sensors[0], &out_start_ms[0], &out_counts[0])
+
+
+def run_and_add(
+        Replay replay not None, Barrier barrier not None, Tally tally not None,
+        const int[::1] sensors not None, const long long[::1] t_ms not None, const unsigned char[::1] states not None,
+        Py_ssize_t row, Py_ssize_t end,
+        int[::1] out_sensors not None, long long[::1] out_t_ms not None, unsigned char[::1] out_events not None,
+        Py_ssize_t room,
+        int[::1] bucket_sensors not None, long long[::1] bucket_starts_ms not None, int[::1] bucket_counts not None,
+        Py_ssize_t bucket_room):
+    """`run` and `add` in turn until the buckets could overflow, or a good many rows are done: the less often a thread
+    wants the GIL, the less it waits for others. Returns what `run` returns, and the number of buckets."""
+    cdef Py_ssize_t written = 0
+    cdef Py_ssize_t stop = min(end, row + ROWS_WITHOUT_GIL)
+    if not 0 <= row <= end <= min(sensors.shape[0], t_ms.shape[0], states.shape[0]):
+        raise IndexError(f"rows {row} to {end} are not in these columns")
+    if not 16 <= room <= min(out_sensors.shape[0], out_t_ms.shape[0], out_events.shape[0]):
+        raise IndexError(f"{room} rows of output: 16 at least, and no more than the columns have")
+    if not room <= bucket_room <= min(bucket_sensors.shape[0], bucket_starts_ms.shape[0], bucket_counts.shape[0] // 4):
+        raise IndexError(f"{bucket_room} buckets of output: {room} at least, and no more than the columns have")
+    with nogil:
+        while 0 <= row < stop and written + room <= bucket_room:
+            row = replay.run(barrier, &sensors[0], &t_ms[0], &states[0], row, stop,
+                             &out_sensors[0], &out_t_ms[0], &out_events[0], room)
+            written += tally.add(&out_sensors[0], &out_t_ms[0], &out_events[0], replay.found,
+                                 &bucket_sensors[written], &bucket_starts_ms[written], &bucket_counts[4 * written])
+    return row, written
 
 
 def parse_rows(const unsigned char[::1] text not None, int fields, int sensor_field, int t_field, int state_field,

@@ -7,14 +7,14 @@ Columns are sorted by sensor, then time; see `trace_columns` for what may be a c
 """
 
 import threading
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 from footfall_core import beam
 from footfall_gateway.engine import Engine, engine
@@ -38,6 +38,7 @@ HOUR_MS = 3_600_000
 MAX_THREADS = 64
 
 _EVENTS_AT_ONCE = 16_384  # 213 kB: stays in the cache between the engine and whoever takes the events
+_BUCKETS_AT_ONCE = 2 * _EVENTS_AT_ONCE  # so that even a bucket for each event leaves room
 _PARTS_PER_THREAD = 8  # sensors differ in traffic, and other programs run; smaller parts even that out
 _MIN_PART_ROWS = 65_536  # for less, a thread costs more than it saves
 
@@ -119,12 +120,13 @@ class Passages:
 
     def buckets(self, width_ms: int = HOUR_MS, using: Engine | None = None) -> Buckets:
         """The same, counted by sensor and time."""
-        summed = _Summed(using or engine(), width_ms)
+        sums = _Sums(using or engine(), width_ms)
         desk = _Desk()
         for start in range(0, len(self), _EVENTS_AT_ONCE):
             cut = slice(start, start + _EVENTS_AT_ONCE)
-            summed.add(desk, Passages(self.sensor[cut], self.t_ms[cut], self.event[cut]))
-        return summed.result(desk)
+            events = self.sensor[cut], self.t_ms[cut], self.event[cut]
+            sums.add(desk, events, len(events[0]))
+        return sums.close(desk)
 
 
 def count_passages(
@@ -141,7 +143,8 @@ def count_passages(
 
     Raises TraceError for a row that is out of order or impossible, ValueError for what are no columns.
     """
-    counter = _EdgeCounter(_Kept, settings, threads, using or engine())
+    chosen, judged_by = using or engine(), settings or BarrierSettings()
+    counter = _EdgeCounter(lambda: _PassageStrand(chosen, judged_by), threads)
     counter.feed(sensors, t_ms, states, progress)
     passages = Passages()
     for part in counter.finish():
@@ -180,8 +183,8 @@ class BucketCounter:
         if not 1_000 <= width_ms <= 86_400_000:
             raise ValueError(f"width_ms is {width_ms}, expected 1000 (a second) to 86400000 (a day)")
         self._width_ms = width_ms
-        chosen = using or engine()
-        self._counter = _EdgeCounter(lambda: _Summed(chosen, width_ms), settings, threads, chosen)
+        chosen, judged_by = using or engine(), settings or BarrierSettings()
+        self._counter = _EdgeCounter(lambda: _BucketStrand(chosen, judged_by, width_ms), threads)
 
     @property
     def rows(self) -> int:
@@ -200,73 +203,20 @@ class BucketCounter:
         return buckets
 
 
-_Result_co = TypeVar("_Result_co", covariant=True)
-
-
 class _Desk:
     """The columns that an engine writes to. A strand has one while it works, then another strand may."""
 
     def __init__(self) -> None:
-        self.sensors = array("i", bytes(4 * _EVENTS_AT_ONCE))
-        self.t_ms = array("q", bytes(8 * _EVENTS_AT_ONCE))
-        self.events = array("B", bytes(_EVENTS_AT_ONCE))
-        self.bucket_sensors = array("i", bytes(4 * _EVENTS_AT_ONCE))
-        self.bucket_starts_ms = array("q", bytes(8 * _EVENTS_AT_ONCE))
-        self.bucket_counts = array("i", bytes(16 * _EVENTS_AT_ONCE))
-
-
-class _Taker(Protocol[_Result_co]):
-    """Takes the events of a stretch of rows from a desk."""
-
-    @abstractmethod
-    def take(self, desk: _Desk, found: int) -> None: ...
-
-    @abstractmethod
-    def result(self, desk: _Desk) -> _Result_co: ...
-
-
-class _Kept(_Taker[Passages]):
-    """Keeps every event."""
-
-    def __init__(self) -> None:
-        self._passages = Passages()
-
-    def take(self, desk: _Desk, found: int) -> None:
-        self._passages.sensor.extend(desk.sensors[:found])
-        self._passages.t_ms.extend(desk.t_ms[:found])
-        self._passages.event.extend(desk.events[:found])
-
-    def result(self, desk: _Desk) -> Passages:  # noqa: ARG002 - nothing is left on it
-        return self._passages
-
-
-class _Summed(_Taker[Buckets]):
-    """Counts events by sensor and time."""
-
-    def __init__(self, using: Engine, width_ms: int) -> None:
-        self._engine = using
-        self._tally = using.tally(width_ms)
-        self._buckets = Buckets(width_ms)
-
-    def take(self, desk: _Desk, found: int) -> None:
-        self._add(desk, desk.sensors, desk.t_ms, desk.events, found)
-
-    def add(self, desk: _Desk, passages: Passages) -> None:
-        self._add(desk, passages.sensor, passages.t_ms, passages.event, len(passages))
-
-    def _add(self, desk: _Desk, sensors: _Ints, t_ms: _Ints, events: _Ints, found: int) -> None:
-        out = desk.bucket_sensors, desk.bucket_starts_ms, desk.bucket_counts
-        self._keep(desk, self._engine.add(self._tally, sensors, t_ms, events, found, *out))
-
-    def _keep(self, desk: _Desk, written: int) -> None:
-        self._buckets.sensor.extend(desk.bucket_sensors[:written])
-        self._buckets.start_ms.extend(desk.bucket_starts_ms[:written])
-        self._buckets.counts.extend(desk.bucket_counts[: 4 * written])
-
-    def result(self, desk: _Desk) -> Buckets:
-        out = desk.bucket_sensors, desk.bucket_starts_ms, desk.bucket_counts
-        self._keep(desk, self._engine.close(self._tally, 0, *out))
-        return self._buckets
+        self.events = (
+            array("i", bytes(4 * _EVENTS_AT_ONCE)),
+            array("q", bytes(8 * _EVENTS_AT_ONCE)),
+            array("B", bytes(_EVENTS_AT_ONCE)),
+        )
+        self.buckets = (
+            array("i", bytes(4 * _BUCKETS_AT_ONCE)),
+            array("q", bytes(8 * _BUCKETS_AT_ONCE)),
+            array("i", bytes(16 * _BUCKETS_AT_ONCE)),
+        )
 
 
 _Result = TypeVar("_Result")
@@ -278,20 +228,12 @@ class _EdgeCounter(Generic[_Result]):
     The last sensor of a piece may go on in the next one, so the last strand stays open for it.
     """
 
-    def __init__(
-        self,
-        new_taker: Callable[[], _Taker[_Result]],
-        settings: BarrierSettings | None,
-        threads: int,
-        using: Engine,
-    ) -> None:
+    def __init__(self, new_strand: Callable[[], "_Strand[_Result]"], threads: int) -> None:
         if not 1 <= threads <= MAX_THREADS:
             raise ValueError(f"threads is {threads}, expected 1 to {MAX_THREADS}")
         self.rows = 0
         self._threads = threads
-        self._new_strand: Callable[[], _Strand[_Result]] = lambda: _Strand(
-            using, settings or BarrierSettings(), new_taker()
-        )
+        self._new_strand = new_strand
         self._open = self._new_strand()
         self._desks: list[_Desk] = []  # those not in use; as many as there were strands at work at once
         self._results: list[_Result] = []
@@ -354,7 +296,7 @@ class _EdgeCounter(Generic[_Result]):
         return [*cuts, rows]
 
     def finish(self) -> list[_Result]:
-        """What the takers made of it, in the order of the rows."""
+        """What became of all strands, in the order of the rows."""
         with self._desk() as desk:
             return [*self._results, self._open.finish(desk)]
 
@@ -367,11 +309,10 @@ class _EdgeCounter(Generic[_Result]):
             self._desks.append(desk)
 
 
-class _Strand(Generic[_Result]):
+class _Strand(ABC, Generic[_Result]):
     """Some sensors, one after the other, through one barrier of the engine."""
 
-    def __init__(self, using: Engine, settings: BarrierSettings, taker: _Taker[_Result]) -> None:
-        self._taker = taker
+    def __init__(self, using: Engine, settings: BarrierSettings) -> None:
         self._engine = using
         self._barrier = using.barrier(
             settings.beams, settings.glitch_ms, settings.min_block_ms, settings.blocked_after_ms
@@ -384,22 +325,81 @@ class _Strand(Generic[_Result]):
         return (self._replay.sensor, self._replay.last_ms) if self._replay.started else None
 
     def run(self, desk: _Desk, columns: Columns, row: int, end: int) -> Iterator[int]:
-        """Feeds these rows. Yields how far it is each time that the output is full, or -1 - row for a refused one."""
-        while row < end:
-            row = self._engine.run(
-                self._replay, self._barrier, *columns, row, end,
-                desk.sensors, desk.t_ms, desk.events, _EVENTS_AT_ONCE,
-            )  # fmt: skip
-            self._take(desk)
+        """Feeds these rows. Yields how far it is now and then, and -1 - row for one that is refused."""
+        while 0 <= row < end:
+            row = self._feed(desk, columns, row, end)
             yield row
-            if row < 0:
-                return
 
+    @abstractmethod
+    def _feed(self, desk: _Desk, columns: Columns, row: int, end: int) -> int:
+        """Feeds as many rows as the desk has room for; returns what Replay.run returns."""
+
+    @abstractmethod
     def finish(self, desk: _Desk) -> _Result:
-        self._engine.finish(self._replay, self._barrier, desk.sensors, desk.t_ms, desk.events)
-        self._take(desk)
-        return self._taker.result(desk)
+        """The last state counts as having held."""
 
-    def _take(self, desk: _Desk) -> None:
-        if self._replay.found:
-            self._taker.take(desk, self._replay.found)
+
+class _PassageStrand(_Strand[Passages]):
+    """Keeps every event."""
+
+    def __init__(self, using: Engine, settings: BarrierSettings) -> None:
+        super().__init__(using, settings)
+        self._passages = Passages()
+
+    def _feed(self, desk: _Desk, columns: Columns, row: int, end: int) -> int:
+        row = self._engine.run(self._replay, self._barrier, *columns, row, end, *desk.events, _EVENTS_AT_ONCE)
+        self._keep(desk)
+        return row
+
+    def finish(self, desk: _Desk) -> Passages:
+        self._engine.finish(self._replay, self._barrier, *desk.events)
+        self._keep(desk)
+        return self._passages
+
+    def _keep(self, desk: _Desk) -> None:
+        self._passages.extend(Passages(*(column[: self._replay.found] for column in desk.events)))
+
+
+class _BucketStrand(_Strand[Buckets]):
+    """Counts events by sensor and time."""
+
+    def __init__(self, using: Engine, settings: BarrierSettings, width_ms: int) -> None:
+        super().__init__(using, settings)
+        self._sums = _Sums(using, width_ms)
+
+    def _feed(self, desk: _Desk, columns: Columns, row: int, end: int) -> int:
+        row, written = self._engine.run_and_add(
+            self._replay, self._barrier, self._sums.tally, *columns, row, end,
+            *desk.events, _EVENTS_AT_ONCE, *desk.buckets, _BUCKETS_AT_ONCE,
+        )  # fmt: skip
+        self._sums.keep(desk, written)
+        return row
+
+    def finish(self, desk: _Desk) -> Buckets:
+        self._engine.finish(self._replay, self._barrier, *desk.events)
+        self._sums.add(desk, desk.events, self._replay.found)
+        return self._sums.close(desk)
+
+
+class _Sums:
+    """A tally of the engine and the buckets that it has written."""
+
+    def __init__(self, using: Engine, width_ms: int) -> None:
+        self.tally = using.tally(width_ms)
+        self._engine = using
+        self._buckets = Buckets(width_ms)
+
+    def add(self, desk: _Desk, events: Sequence[_Ints], count: int) -> None:
+        """The first `count` events of these columns, as many as a desk has room for at most."""
+        self.keep(desk, self._engine.add(self.tally, *events, count, *desk.buckets))
+
+    def keep(self, desk: _Desk, written: int) -> None:
+        """What the tally has written on the desk."""
+        sensors, starts_ms, counts = desk.buckets
+        self._buckets.extend(
+            Buckets(self._buckets.width_ms, sensors[:written], starts_ms[:written], counts[: 4 * written])
+        )
+
+    def close(self, desk: _Desk) -> Buckets:
+        self.keep(desk, self._engine.close(self.tally, 0, *desk.buckets))
+        return self._buckets

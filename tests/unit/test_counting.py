@@ -360,6 +360,9 @@ def test_forcing_an_engine_that_was_not_built_is_refused(mocker):
         choose_engine(COMPILED)
 
 
+ROOM = array("i", bytes(4 * 16)), array("q", bytes(8 * 16)), array("B", bytes(16))
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -367,6 +370,18 @@ def test_forcing_an_engine_that_was_not_built_is_refused(mocker):
         lambda e, b, r, c: e.run(r, b, *c, -1, 2, *c, 16),
         lambda e, b, r, c: e.run(r, b, *c, 0, 2, *c, 16),  # more room than there is
         lambda e, b, r, c: e.finish(r, b, *c),
+        lambda e, b, r, c: e.run_and_add(
+            r, b, e.tally(HOUR_MS), *c, 0, 3, *ROOM, 16, ROOM[0], ROOM[1], ROOM[0], 4
+        ),
+        lambda e, b, r, c: e.run_and_add(
+            r, b, e.tally(HOUR_MS), *c, 0, 2, *c, 16, ROOM[0], ROOM[1], ROOM[0], 16
+        ),
+        lambda e, b, r, c: e.run_and_add(
+            r, b, e.tally(HOUR_MS), *c, 0, 2, *ROOM, 16, ROOM[0], ROOM[1], ROOM[0], 16
+        ),
+        lambda e, b, r, c: e.run_and_add(
+            r, b, e.tally(HOUR_MS), *c, 0, 2, *ROOM, 16, ROOM[0], ROOM[1], ROOM[0], 2
+        ),
         lambda e, b, r, c: e.add(e.tally(HOUR_MS), *c, 3, c[0], c[1], c[0]),
         lambda e, b, r, c: e.add(e.tally(HOUR_MS), *c, 2, c[0], c[1], c[0]),
         lambda e, b, r, c: e.close(e.tally(HOUR_MS), 2, c[0], c[1], c[0]),
@@ -377,3 +392,12 @@ def test_the_compiled_engine_never_reads_or_writes_beside_a_column(call):
     two_rows = array("i", [1, 1]), array("q", [1, 2]), array("B", [0, 0])
     with pytest.raises(IndexError):
         call(used, used.barrier(2, 8, 40, 60_000), used.replay(), two_rows)
+
+
+def test_more_buckets_than_an_engine_writes_at_a_time_are_all_there():
+    people = 70_000
+    rows = np.tile(np.array([1, 3, 2, 0], np.uint8), people)
+    t_ms = np.arange(4 * people, dtype=np.int64) * 500
+    counted = count_buckets(np.zeros(4 * people, np.int32), t_ms, rows, width_ms=1000)
+    assert list(counted.start_ms) == [2000 * number + 1000 for number in range(people)]
+    assert list(counted.counts) == [1, 0, 0, 0] * people
