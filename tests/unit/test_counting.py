@@ -396,8 +396,8 @@ def test_the_compiled_engine_never_reads_or_writes_beside_a_column(call):
 
 def test_more_buckets_than_an_engine_writes_at_a_time_are_all_there():
     people = 70_000
-    rows = np.tile(np.array([1, 3, 2, 0], np.uint8), people)
-    t_ms = np.arange(4 * people, dtype=np.int64) * 500
-    counted = count_buckets(np.zeros(4 * people, np.int32), t_ms, rows, width_ms=1000)
-    assert list(counted.start_ms) == [2000 * number + 1000 for number in range(people)]
+    states = np.concatenate([[0], np.tile([1, 3, 2, 0], people)]).astype(np.uint8)
+    t_ms = np.arange(len(states), dtype=np.int64) * 500  # the n-th is through at 2000 * n
+    counted = count_buckets(np.zeros(len(states), np.int32), t_ms, states, width_ms=1000)
+    assert list(counted.start_ms) == [2000 * number for number in range(1, people + 1)]
     assert list(counted.counts) == [1, 0, 0, 0] * people
