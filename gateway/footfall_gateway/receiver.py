@@ -176,7 +176,8 @@ class Receiver:
         return True
 
     def _acknowledge(self, ack: Ack, link: Link | None) -> None:
-        if link is not None and ack.seq > 0:  # 0 lets the node forget nothing: it is not worth a message
+        # 0 is said, too: after the loss of a ledger it tells the node to begin anew, and to declare what it has forgotten
+        if link is not None:
             link.send(ack.node, topic.ACK, encode_ack(ack.spool, ack.seq), retain=True)
 
     def _greet(self, link: Link) -> None:

@@ -197,6 +197,13 @@ def test_a_gap_that_the_node_declares_lost_does_not_hold_up_what_comes_after_it(
     assert [kind for _, kind, _ in rows(ledger)] == ["P", "P", "P", "L", "-", "-", "-", "-", "P", "P"]
 
 
+def test_a_new_ledger_gets_going_with_a_node_that_has_forgotten_what_the_old_one_had(ledger: Ledger) -> None:
+    assert store(ledger, passages(501, 550)) == [0]  # told 0, the node begins anew and finds 1 to 480 gone
+    assert store(ledger, batch(1, (600_000, "L", 480))) == [480]
+    assert store(ledger, passages(481, 530)) == [550]
+    assert (ledger.spools()[0].lost, ledger.spools()[0].missing) == (480, 0)
+
+
 def test_a_gap_declared_again_at_another_time_or_longer_is_no_conflict(ledger: Ledger) -> None:
     store(ledger, passages(1, 3))
     assert store(ledger, batch(4, (9000, "L", 5))) == [8]
