@@ -11,13 +11,13 @@ from board import system
 from board.inputs import Inputs
 from board.lamps import Lamps
 from board.wifi import Wifi
-from footfall_core import payload, record, topic
+from footfall_core import record, topic
 from node import cable, config, flash, mqtt, status
 from node.cable import Cable
 from node.clock import TimeKeeper, Uptime
 from node.commands import Commands
 from node.door import Door
-from node.spool import Spool
+from node.spool import BATCH_RECORDS, Spool
 from node.supervise import Supervisor
 from node.terminal import Terminal
 from node.uplink import Uplink
@@ -29,6 +29,7 @@ FLUSH_AFTER_MS = 800  # with the look above: a power cut costs at most a second 
 WAIT_BEFORE_REBOOT_MS = 1000  # for the answer to the command to go out
 PATIENCE_BEFORE_REBOOT = 50  # tenths of a second
 MAX_REASON = 200  # characters of a refusal that the state tells
+COLLECT_AFTER_BYTES = 16384  # collecting often keeps the heap in large pieces, and each time short
 REBOOT_NOTE = "reboot.txt"
 
 
@@ -62,7 +63,7 @@ class Node:
             self.publisher(topic.RECORDS),
             self.uptime.now,
             self.settings.resend_s,
-            cable.MAX_BATCH_RECORDS if self.settings.serial else payload.MAX_BATCH_RECORDS,
+            cable.MAX_BATCH_RECORDS if self.settings.serial else BATCH_RECORDS,
         )
         self.status = status.Status(
             self.state, self.publisher(topic.STATE, retain=True), self.settings.state_s
@@ -316,6 +317,8 @@ class Node:
 
     async def run(self):
         """Start every task that runs for ever, and stay."""
+        gc.collect()
+        gc.threshold(COLLECT_AFTER_BYTES)
         keep = self.supervisor.keep
         tasks = []
         for door in self.doors:

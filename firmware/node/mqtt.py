@@ -59,9 +59,7 @@ def _packet(head, *parts):
         out.append(length & 127 | 128)
         length >>= 7
     out.append(length)
-    for part in parts:
-        out.extend(part)
-    return out
+    return b"".join((bytes(out),) + parts)
 
 
 def why(error):

@@ -19,17 +19,18 @@ import os
 from micropython import const
 
 from footfall_core import payload, record
-from footfall_core.spool import SegmentReader, SegmentWriter
+from footfall_core.spool import MAX_FRAME_BYTES, SegmentReader, SegmentWriter
 from node import flash
 
-SEGMENT_BYTES = const(
-    4000
-)  # with the last frame below 4096, the block of the flash: larger blocks would only be copied
+# With the last frame below 4096, the block of the flash: larger segments would only be copied again and again
+SEGMENT_BYTES = const(4000)
 MAX_BYTES = const(1048576)  # of 2 MB that a board with 4 MB flash has for files; some 100,000 passages
 FILE_BYTES = const(512)  # what a file costs beside its content
 MAX_PENDING = const(512)  # records waiting for a flash that refuses them
 KEPT_IN_RAM = const(64)  # latest records, so that the uplink need not read back what was just written
-_FULL_MARK = const(1848)  # MAX_BATCH_BYTES less the longest record: at this length a batch is closed
+# A batch ends at either: longer texts ask for more free heap in one piece than a small board has after days
+BATCH_RECORDS = const(32)
+_FULL_MARK = const(1000)
 _SMALLEST_FRAME = const(5)
 _LONGEST_HEADER = const(24)
 
@@ -64,6 +65,8 @@ class Spool:
         self._writer = None
         self._cursor = None  # (first of segment, reader, iterator): where reading stands
         self._cursor_seq = 0
+        # Made once, while the heap is whole: after days of small objects there is no room of this size in one piece
+        self._buffer = bytearray(segment_bytes + MAX_FRAME_BYTES)
         self._totals_seq = 0  # the record up to which totals.json counts
 
     # ---- at boot
@@ -117,8 +120,7 @@ class Spool:
             newest = i == len(self._firsts) - 1
             if not newest and self._firsts[i + 1] <= self._totals_seq:
                 continue
-            with open(self._path(first), "rb") as f:
-                data = f.read()
+            data = self._read(first)
             try:
                 reader = SegmentReader(data)
             except payload.PayloadError:
@@ -221,6 +223,11 @@ class Spool:
     def _path(self, first):
         return "%s/%012d.seg" % (self._folder, first)
 
+    def _read(self, first):
+        """The bytes of a segment; valid until the next one is read."""
+        with open(self._path(first), "rb") as f:
+            return memoryview(self._buffer)[: f.readinto(self._buffer)]
+
     def _count(self, values):
         if values[1] == record.PASSAGE:
             if values[3] < 0:
@@ -260,7 +267,7 @@ class Spool:
         while len(self._firsts) > 1 and self._firsts[1] <= self.acked + 1:
             self._remove_oldest()
 
-    async def batch(self, seq, now_ms, most=payload.MAX_BATCH_RECORDS):
+    async def batch(self, seq, now_ms, most=BATCH_RECORDS):
         """The batch beginning with record seq: (payload text, number of its last record); None where there is none yet.
 
         It has at most `most` records. Where the records from seq on are gone, the batch is one L record for the whole gap and the last number is the
@@ -314,8 +321,7 @@ class Spool:
         if not self._cursor or self._cursor[0] != first or self._cursor_seq != seq:
             self._cursor = None
             try:
-                with open(self._path(first), "rb") as f:
-                    reader = SegmentReader(f.read())
+                reader = SegmentReader(self._read(first))
             except (OSError, payload.PayloadError):
                 return False
             frames = iter(reader)

@@ -10,7 +10,8 @@ from time import ticks_diff, ticks_ms
 
 from micropython import const
 
-from footfall_core.payload import MAX_BATCH_RECORDS, PayloadError, decode_ack
+from footfall_core.payload import PayloadError, decode_ack
+from node.spool import BATCH_RECORDS
 
 WINDOW = const(4)
 RESEND_AFTER_S = const(10)
@@ -28,7 +29,7 @@ class Uplink:
         send,
         now_ms,
         resend_after_s=RESEND_AFTER_S,
-        batch_records=MAX_BATCH_RECORDS,
+        batch_records=BATCH_RECORDS,
         report=print,
     ):
         self.refused_acks = 0

@@ -53,7 +53,8 @@ class World:
 
     def walk(self, people: int, every_ms: int = 700, outward_every: int = 3) -> None:
         """People one after another, from now on."""
-        t_ms = max(self.timeline.now_ms() + 50, self._busy_until_ms, self.board.boot_utc_ms + READY_MS)
+        soon_ms = self.timeline.now_ms() + 50 + int(300 * self.timeline.rate)  # this side may take 0.3 s
+        t_ms = max(soon_ms, self._busy_until_ms, self.board.boot_utc_ms + READY_MS)
         edges = []
         for person in range(people):
             inward = person % outward_every != 0
@@ -124,6 +125,7 @@ def assert_all_arrived(gateway: StandInGateway, world: World) -> None:
     assert gateway.conflicts == []
     for spool, records in gateway.records.items():
         assert gateway.contiguous(spool) == max(records)
+    assert world.board.late_edges == 0
     assert world.board.tracebacks == []
 
 
@@ -195,8 +197,10 @@ def test_counts_go_on_without_wifi_and_follow_when_it_is_back(world, mosquitto, 
     w.walk(10)
     w.walked()
     w.board.set_wifi(up=False)
-    w.walk(60)
+    w.timeline.set_rate(60)
+    w.walk(400)
     w.walked()
+    w.timeline.set_rate(5)
     before = len(gateway.of_kind("P"))
     assert before <= 10
     w.board.set_wifi(up=True)

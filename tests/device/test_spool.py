@@ -159,6 +159,8 @@ class File:
         self.through(len(self.waiting))
     def read(self):
         return self.file.read()
+    def readinto(self, buffer):
+        return self.file.readinto(buffer)
     def close(self):
         self.file.close()  # the firmware must not count on a close to flush
     def __enter__(self):
