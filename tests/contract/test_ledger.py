@@ -307,6 +307,12 @@ def test_a_full_disk_stores_nothing_says_so_and_goes_on_when_there_is_room(ledge
     assert len(rows(ledger)) == 20_000
 
 
+def test_a_commit_waits_for_the_disk(ledger: Ledger) -> None:
+    with ledger.database.reading() as sql:
+        assert sql.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_a_second_gateway_on_the_same_ledger_is_turned_away(ledger: Ledger, path: Path) -> None:
     with pytest.raises(LedgerError, match="another gateway is running with it"):
         Ledger.open(path)

@@ -133,7 +133,9 @@ def test_a_repeated_batch_is_acknowledged_again_as_the_node_missed_it(desk):
 
 
 def test_records_behind_a_hole_are_stored_and_only_what_is_whole_is_acknowledged(desk):
-    assert ack(0) in desk.process(desk.records(5))  # a node that has sent what comes before must learn that it is not here
+    assert ack(0) in desk.process(
+        desk.records(5)
+    )  # a node that has sent the others must learn that they are not here
     assert ack(2) in desk.process(desk.records(1, 2))
     assert ack(5) in desk.process(desk.records(3, 2))
 
