@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
@@ -18,9 +19,12 @@ from footfall_simulator import demo as demonstration
 from footfall_simulator.demo_view import DayView
 from footfall_simulator.town import BLOCKED, HOUR_MS, INNER_PIN, OUTER_PIN
 
+if TYPE_CHECKING:
+    from rich.panel import Panel
+
 PICTURE = Path(__file__).parents[1] / "docs" / "live-view.svg"
 SPEED = 4000.0
-PICTURE_RATE = 60.0  # virtual seconds a second: somebody in a door is there for some ten milliseconds
+PICTURE_RATE = 10.0  # virtual seconds a second: somebody in a door is there for some ten milliseconds
 MOMENT_H = 12.4
 WITHIN_S = 60.0
 COLUMNS = 92
@@ -40,9 +44,12 @@ class PictureView(DayView):
             return
         timeline.set_rate(PICTURE_RATE)
         until = time.monotonic() + WITHIN_S
-        while not self._somebody_in_a_door() and time.monotonic() < until:
+        while not self.taken and time.monotonic() < until:
             time.sleep(0.002)
-        self._draw()
+            if self._somebody_in_a_door():
+                picture = self._picture()
+                if self._somebody_in_a_door():
+                    self._draw(picture)
         timeline.set_rate(SPEED)
 
     def _somebody_in_a_door(self) -> bool:
@@ -53,11 +60,11 @@ class PictureView(DayView):
             for pin in (OUTER_PIN, INNER_PIN)
         )
 
-    def _draw(self) -> None:
+    def _draw(self, picture: Panel) -> None:
         console = Console(
             record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor"
         )
-        console.print(self._picture())
+        console.print(picture)
         drawn = console.export_svg(title="make demo", code_format=SVG, unique_id="live")
         PICTURE.write_text("\n".join(line.rstrip() for line in drawn.splitlines()) + "\n", "utf-8")
         PictureView.taken = True
