@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from footfall_core.payload import PayloadError
@@ -21,6 +20,7 @@ from footfall_simulator.timeline import Timeline
 from footfall_simulator.town import Hour, Town
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from footfall_simulator.virtual_board.host import Launcher
@@ -30,9 +30,15 @@ DATABASE = "town"
 SITE = "lab"
 TIMEZONE = "Europe/Berlin"
 AIR_QUIET_MS = 8
+LEARN_TIME_S = 30.0
 SETTLE_TIMEOUT_S = 90.0
 # Every exchange over the air costs a simulated week real time, so its nodes chat less than they do by default.
-QUIET_NODE = {"state_s": 3600, "alive_s": 900, "resend_s": 600, "mqtt": {"keepalive_s": 600, "deadline_s": 120}}
+QUIET_NODE = {
+    "state_s": 3600,
+    "alive_s": 900,
+    "resend_s": 600,
+    "mqtt": {"keepalive_s": 600, "deadline_s": 120},
+}
 
 
 class Gateway:
@@ -105,9 +111,14 @@ class Rig:
         self.broker = broker
         self.influxdb = influxdb
         self.start_utc_ms = start_utc_ms
-        self.timeline = Timeline(start_utc_ms, rate)
+        self.timeline = Timeline(start_utc_ms, 1.0)
+        self._rate = rate
         self.town = Town(
-            folder / "town", micropython, ("127.0.0.1", node_broker_port or broker.port), self.timeline, air_quiet_ms=AIR_QUIET_MS
+            folder / "town",
+            micropython,
+            ("127.0.0.1", node_broker_port or broker.port),
+            self.timeline,
+            air_quiet_ms=AIR_QUIET_MS,
         )
         self._clock = self.timeline.publish(folder / "clock.json")
         self._config = folder / "footfall.toml"
@@ -115,7 +126,7 @@ class Rig:
         self.gateway = Gateway(folder, self._config, self._clock)
 
     def start(self) -> None:
-        """Write the settings for the doors added so far, then start the gateway and the boards."""
+        """Write the settings for the doors added so far, start gateway and boards; then time passes at its full rate."""
         self.influxdb.create_database(DATABASE)  # its points are kept for ever
         (self.folder / "token").write_text("user:password")
         (self.folder / "token").chmod(0o600)
@@ -130,6 +141,9 @@ class Rig:
         self.gateway.start()
         self.gateway.wait_until_listening()
         self.town.start()
+        for node in self.town.nodes.values():
+            node.board.wait_for_console("time: learned", LEARN_TIME_S)
+        self.timeline.set_rate(self._rate)
 
     def run_until(self, utc_ms: int, timeout_s: float = 240.0) -> None:
         """Let time pass, with every board having lived through all of its edges at the end."""
