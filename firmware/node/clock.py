@@ -78,7 +78,8 @@ class TimeKeeper:
             if asking:
                 self._asked_at = self._uptime.now()
                 await self._publish('{"v":1,"ask":"time","t":%d}' % self._asked_at)
-            await self._woken(RETRY_S if asking else ASK_AGAIN_S)
+            # Where the time is known, an answer that stays out or comes too late is no reason to ask all the time.
+            await self._woken(RETRY_S if asking and not self.known else ASK_AGAIN_S)
             if self.known and self._asked_at is None:
                 await self._woken(ASK_AGAIN_S)
 

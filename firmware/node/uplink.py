@@ -112,7 +112,7 @@ class Uplink:
             if self._fresh:
                 await self._find_place()
             if self._overdue(self._patience_s):
-                self._patience_s = min(self._patience_s * 2, LONGEST_RESEND_S)
+                self._patience_s = max(self._first_patience_s, min(self._patience_s * 2, LONGEST_RESEND_S))
                 self._on_the_way.clear()
                 self._next = self._spool.acked + 1
                 self._report(
