@@ -22,7 +22,7 @@ from footfall_simulator.town import BLOCKED, HOUR_MS, INNER_PIN, OUTER_PIN, Hour
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 __all__ = ["DayView", "comparison_table"]
 
@@ -102,7 +102,7 @@ class DayView:
         votes: Counter[int] = Counter()
         for node in town.nodes.values():
             votes.update(node.presses)
-        lines = [
+        lines: list[RenderableType] = [
             Text.assemble(
                 ("  inside now ", "dim"), (f"{town.inside():4}", "bold"),
                 ("     votes  ", "dim"), "   ".join(f"{answer} {votes[i]}" for i, answer in enumerate(ANSWERS)),
@@ -144,7 +144,7 @@ def comparison_table(town: Town, ledger: Counter[Hour], zone: ZoneInfo) -> Table
     table.add_column("door")
     for title in ("in: walked", "nodes", "ledger", "out: walked", "nodes", "ledger"):
         table.add_column(title, justify="right")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     counted = town.counted
     rows = sorted(
         {(hour.start_ms, hour.door) for counts in (town.walked, counted, ledger) for hour in counts}

@@ -1,0 +1,87 @@
+"""`footfall demo` as a user runs it: the exit code, the table, and clear words when it is stopped or cannot go on."""
+
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from footfall_simulator import demo, parts
+from footfall_simulator.people import IN, OUT, crossings_of
+from footfall_simulator.profile import CALIT2, DEMO_DAY, between, read_profile
+from footfall_simulator.town import Town
+
+FOOTFALL = str(Path(sys.executable).with_name("footfall"))
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FOOTFALL, *arguments], capture_output=True, text=True, timeout=280, cwd=folder, check=False
+    )
+
+
+def test_the_demo_day_has_the_data_sets_people_and_each_vote_has_time_to_count() -> None:
+    day = demo.make_day(seed=7)
+    rows = between(read_profile(CALIT2, "main"), DEMO_DAY, DEMO_DAY)
+    walked = [crossing.direction for crossing in crossings_of(day.walks, Town.BEAMS)]
+    for direction in (IN, OUT):
+        assert walked.count(direction) == sum(row.people for row in rows if row.direction == direction)
+    assert {walk.door for walk in day.walks} == set(demo.DOORS)
+    times = [press.utc_ms for press in day.presses]
+    assert all(later - earlier >= demo.VOTE_GAP_MS for earlier, later in itertools.pairwise(times))
+
+
+@pytest.mark.usefixtures("micropython")
+def test_the_demo_ends_with_three_equal_counts_for_every_hour_and_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    done = run("demo", "--keep", "out", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(r"^ +\d\d:00 +(?:main|garden)((?: +\d+){6}) +=", done.stdout, re.MULTILINE)
+    people = sum(sum(map(int, row.split()[::3])) for row in rows)
+    assert f"Equal in every hour: {people} passages walked, counted and stored" in done.stdout
+    assert "DIFFERENT" not in done.stdout
+    assert (tmp_path / "out" / "var" / "ledger.sqlite").exists()
+    assert "Traceback" not in done.stdout + done.stderr + (tmp_path / "out" / "gateway.log").read_text()
+
+
+@pytest.mark.usefixtures("micropython")
+def test_ctrl_c_ends_the_demo_cleanly(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [FOOTFALL, "demo", "--keep", "out"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob("out/boards/*.console")) and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(2)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in out + err
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(tmp_path) not in left, "a process was left behind"
+
+
+def test_a_folder_in_use_and_a_missing_part_are_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "something").write_text("")
+    done = run("demo", "--keep", "full", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "full: is not empty; --keep wants a new folder\n")
+    monkeypatch.setenv("FOOTFALL_MICROPYTHON", str(tmp_path / "nothing"))
+    done = run("demo", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("the demo cannot go on: ")
+    assert done.stderr.count("\n") == 1
+    assert parts.PartError.__name__ not in done.stderr
