@@ -7,6 +7,7 @@ left out, the installation still succeeds, and `footfall_gateway.counting` says 
 
 import ast
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -57,9 +58,23 @@ def constants_to_values() -> str:
 def compiled_core() -> list[Extension]:
     try:
         from Cython.Build import cythonize  # noqa: PLC0415 - may be missing
+        from Cython.Compiler.Errors import CompileError  # noqa: PLC0415
     except ImportError:
         sys.stderr.write("footfall: Cython is not installed, so counting will be in pure Python\n")
         return []
+    try:
+        return translated(cythonize)
+    except (
+        CompileError
+    ) as error:  # a Cython of the future, or an edit of the core that _beam.pxd does not follow
+        sys.stderr.write(
+            f"footfall: Cython could not translate {error}, so counting will be in pure Python\n"
+        )
+        return []
+
+
+def translated(cythonize: Callable[..., list[Extension]]) -> list[Extension]:
+    """The extensions as C, each of them optional."""
     extensions = cythonize(
         [
             # Another name than the source's own: the source stays importable beside it

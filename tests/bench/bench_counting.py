@@ -27,7 +27,7 @@ from footfall_gateway.engine import EngineError, choose_engine, pure_engine
 HERE = Path(__file__).parent
 SEED = 20261122
 EDGES_PER_SENSOR = 100_000  # 24,000 crossings
-BLOCK_EDGES = 10_000_000
+BLOCK_EDGES = 20_000_000
 PURE_SAMPLE = 300_000
 MAX_TIMES_C = 1.3
 MIN_SPEEDUP = 1.7
@@ -73,7 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--edges", type=lambda text: int(float(text)), default=100_000_000, help="default 1e8"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="how often every block is counted; default 3")
+    parser.add_argument("--rounds", type=int, default=4, help="how often every block is counted; default 4")
     parser.add_argument(
         "--threads", type=int, default=2, help="for the second run of the compiled engine; default 2"
     )
@@ -213,7 +213,7 @@ def _cut(block: Any, parts: int) -> list[Any]:
 
 
 def _blocks(columns: Any, sensors: int) -> list[Any]:
-    """Some ten million edges each, cut between sensors."""
+    """BLOCK_EDGES each, more or less, cut between sensors."""
     edges = len(columns.sensors)
     blocks = max(1, min(round(edges / BLOCK_EDGES), sensors))
     cuts = [edges * (sensors * block // blocks) // sensors for block in range(blocks + 1)]

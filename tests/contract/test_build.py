@@ -120,3 +120,11 @@ def test_without_cython_the_installation_succeeds_in_pure_python(project, tmp_pa
     wheel, said = build(project, "wheel", PYTHONPATH=str(hidden.parent))
     assert extensions(names_in(wheel)) == []
     assert "Cython is not installed" in said
+
+
+def test_a_core_that_cython_cannot_translate_still_installs_in_pure_python(project):
+    types = project / "gateway" / "footfall_gateway" / "_beam.pxd"
+    types.write_text(types.read_text().replace("cdef int _now,", "cdef int _not_now,"))
+    wheel, said = build(project, "wheel")
+    assert extensions(names_in(wheel)) == []
+    assert "Cython could not translate" in said
