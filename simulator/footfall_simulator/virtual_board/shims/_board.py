@@ -67,6 +67,8 @@ _consumed = 0
 _told = 0
 _late = 0
 
+_next = _FOREVER  # when the next edge or alarm is due
+
 levels = bytearray(64)  # bit 0: the level; 2 or 3: nobody drives the pin, its pull decides
 irqs = {}  # pin -> (handler, trigger, Pin)
 _alarms = []  # [t_us, function] in rising order
@@ -76,6 +78,7 @@ _pending = []
 _called = []
 
 _air = 0  # real instant at which the air counts as quiet again; 0: it is quiet
+_records_out = 0  # batches that the gateway has not acknowledged since the board is on the air
 _air_heard = True  # the host has slowed the timeline
 _answer_us = 100000  # real time that an answer may take
 _quiet_us = 20000  # ... and that must pass after the last data that came in
@@ -182,6 +185,13 @@ def _understand(code, at):
         _started = True
 
 
+def _refresh():
+    global _next
+    _next = _window[_head] >> 8 if _count else _FOREVER
+    if _alarms and _alarms[0][0] < _next:
+        _next = _alarms[0][0]
+
+
 def _insert(word):
     global _count
     if _count == _WINDOW:
@@ -195,22 +205,20 @@ def _insert(word):
         i -= 1
     _window[(_head + i) & (_WINDOW - 1)] = word
     _count += 1
+    _refresh()
 
 
-def _step(upto):
-    # Do what is due first, if it is due by `upto`; True when there was something.
+def _step():
+    # Do what is due first; _next tells when, and it is due by now.
     global _now, _head, _count, _consumed, _told, _late, _interrupted
-    t = _window[_head] >> 8 if _count else _FOREVER
-    if _alarms and _alarms[0][0] < t:
-        if _alarms[0][0] > upto:
-            return False
+    t = _next
+    if not _count or _window[_head] >> 8 > t:
         alarm = _alarms.pop(0)
-        if _now < alarm[0]:
-            _now = alarm[0]
+        _refresh()
+        if _now < t:
+            _now = t
         _interrupt(alarm[1], alarm)
-        return True
-    if t > upto:
-        return False
+        return
     _called.clear()
     while _count and _window[_head] >> 8 == t:  # both beams at once: the first handler sees both levels
         word = _window[_head]
@@ -227,6 +235,7 @@ def _step(upto):
                 if irq not in _called:
                     _called.append(irq)
         levels[pin] = level
+    _refresh()
     if _now < t:
         _now = t
     for irq in _called:
@@ -236,7 +245,6 @@ def _step(upto):
         if _late:
             tell(LATE, _late)
         tell(CONSUMED, _consumed)
-    return True
 
 
 def _interrupt(handler, argument):
@@ -249,7 +257,8 @@ def _interrupt(handler, argument):
         handler(argument)
     except Exception as error:
         sys.print_exception(error)
-    _interrupted = False
+    finally:
+        _interrupted = False
 
 
 def mask(masked):
@@ -270,12 +279,14 @@ def add_alarm(t, function):
     while i and _alarms[i - 1][0] > t:
         i -= 1
     _alarms.insert(i, alarm)
+    _refresh()
     return alarm
 
 
 def drop_alarm(alarm):
     if alarm in _alarms:
         _alarms.remove(alarm)
+        _refresh()
 
 
 def _limit(real):
@@ -297,8 +308,8 @@ def now():
     upto = _now + real - _mark
     if upto > limit:
         upto = limit
-    while _step(upto):
-        pass
+    while _next <= upto:
+        _step()
     if _now < upto:
         _now = upto
     _mark = real
@@ -307,10 +318,8 @@ def now():
 
 def _real_ms(end):
     # How many real milliseconds until something is due; -1: only the host knows.
-    if _count and _window[_head] >> 8 < end:
-        end = _window[_head] >> 8
-    if _alarms and _alarms[0][0] < end:
-        end = _alarms[0][0]
+    if _next < end:
+        end = _next
     if end > _horizon or end >= _FOREVER or not _rate:
         ms = -1
     else:
@@ -324,13 +333,14 @@ def _real_ms(end):
     return ms
 
 
-def on_air(kind=0):
+def on_air(data=b" "):
     # Called before anything is sent: time slows down, and the board catches up with it as if the sending took so long.
-    # kind: the first byte. Of MQTT's small packets we know what follows them, which spares waiting: a PINGREQ (0xc0)
-    # has one answer and then quiet, a PUBACK (0x40) has none.
-    global _air, _air_heard, _quiet_now
+    # Of MQTT's packets we know what follows them, which spares waiting: a PINGREQ (0xc0) has one answer and then
+    # quiet; a PUBACK (0x40) has none, and once it confirms the gateway's word on the last records, all is said.
+    global _air, _air_heard, _quiet_now, _records_out
     if not _air:
         _air_heard = False
+        _records_out = 0
         tell(AIR, now())
         start = _us()
         while not _air_heard and _us() - start < 1000000:
@@ -341,9 +351,15 @@ def on_air(kind=0):
             if limit - _now < _LONGEST_SEND_US:
                 while _catch_up(limit) == 1:
                     pass
+    kind = data[0]
     if kind == 0x40:
-        _air = max(_air, _us() + _SHORT_QUIET_US)
+        _records_out -= 1
+        until = _us() + _SHORT_QUIET_US
+        if _records_out == 0 or until > _air:
+            _air = until
     else:
+        if b"/records" in bytes(data[:60]):
+            _records_out += 1
         _quiet_now = _SHORT_QUIET_US if kind == 0xC0 else _quiet_us
         _air = _us() + _answer_us
 
@@ -360,7 +376,8 @@ def _catch_up(end):
     if not _behind and limit - _now > _BEHIND_US and limit - _now > _BEHIND_REAL_US * _rate // 1000:
         _behind = True
         tell(BEHIND, 1)
-    if _step(end if end < limit else limit):
+    if _next <= limit and _next <= end:
+        _step()
         return 1
     if end <= limit:
         if _now < end:

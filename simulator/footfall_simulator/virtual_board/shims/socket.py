@@ -24,15 +24,15 @@ class socket:
         return self.inside.connect(address)
 
     def write(self, *args):
-        on_air(args[0][0])
+        on_air(args[0])
         return self.inside.write(*args)
 
     def send(self, *args):
-        on_air(args[0][0])
+        on_air(args[0])
         return self.inside.send(*args)
 
     def sendall(self, *args):
-        on_air(args[0][0])
+        on_air(args[0])
         return self.inside.sendall(*args)
 
     def accept(self):
