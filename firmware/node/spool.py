@@ -26,13 +26,14 @@ from node import flash
 SEGMENT_BYTES = const(4000)
 MAX_BYTES = const(1048576)  # of 2 MB that a board with 4 MB flash has for files; some 100,000 passages
 FILE_BYTES = const(512)  # what a file costs beside its content
-MAX_PENDING = const(512)  # records waiting for a flash that refuses them
+MAX_PENDING = const(200)  # records waiting for a flash that refuses them
 KEPT_IN_RAM = const(64)  # latest records, so that the uplink need not read back what was just written
 # A batch ends at either: longer texts ask for more free heap in one piece than a small board has after days
 BATCH_RECORDS = const(32)
 _FULL_MARK = const(1000)
 _SMALLEST_FRAME = const(5)
 _LONGEST_HEADER = const(24)
+_NO_SPACE = const(28)  # ENOSPC: littlefs says it, errno does not name it
 
 
 def _whole(value):
@@ -174,9 +175,10 @@ class Spool:
             try:
                 self._file.write(out)
                 self._file.flush()
-            except OSError:
+            except OSError as error:
                 self._close()  # what part of it got there is unknown: go on in a new segment
-                self._drop_oldest("the flash takes no more")
+                if error.args[0] == _NO_SPACE:
+                    self._drop_oldest("the flash is full")
                 self._bound_pending()
                 raise
             self._sizes[-1] += len(out)

@@ -530,3 +530,35 @@ def test_the_ticks_may_wrap_while_people_walk(world, mosquitto, gateway):
     assert_all_arrived(gateway, w)
     times = [p[0] for p in gateway.of_kind("P")]
     assert {b - a for a, b in itertools.pairwise(times)} == {700}
+
+
+def test_two_barriers_and_one_of_a_single_beam_are_told_apart(world, mosquitto, gateway):
+    w = world(
+        mosquitto, barriers=[{"outer": OUTER, "inner": INNER}, {"outer": 26, "inner": 27}, {"outer": 14}]
+    )
+    w.board.set_pins({26: FREE, 27: FREE, 14: FREE})
+    w.board.start()
+    w.board.wait_for_console("broker: connected")
+    t_ms = w.timeline.now_ms() + 2000
+    swapped = {OUTER: 26, INNER: 27}
+    w.board.schedule_edges(
+        [(t, swapped[pin], level) for t, pin, level in passage(t_ms, inward=False)]
+        + passage(t_ms + 30)
+        + [(t_ms + 100, 14, BROKEN), (t_ms + 400, 14, FREE)]
+    )
+    w.walked()
+    gateway.wait("three passages", lambda: len(gateway.of_kind("P")) == 3)
+    assert sorted(p[2:4] for p in gateway.of_kind("P")) == [[0, 1], [1, -1], [2, 0]]
+    assert w.board.tracebacks == []
+
+
+def test_a_button_that_is_held_for_a_minute_is_reported_as_stuck(world, mosquitto, gateway):
+    w = world(mosquitto, rate=20, buttons=[25, 26], lamps=[18, 19])
+    w.board.set_pins({25: UP, 26: UP})
+    w.board.start()
+    w.board.wait_for_console("broker: connected")
+    t_ms = w.timeline.now_ms() + 8000
+    w.board.schedule_edges([(t_ms, 26, DOWN), (t_ms + 90_000, 26, UP)])
+    gateway.wait("stuck", lambda: any(state.get("stuck") == 2 for state in gateway.states))
+    gateway.wait("not stuck", lambda: gateway.states[-1].get("stuck") == 0)
+    assert [press[2] for press in gateway.of_kind("B")] == [1]

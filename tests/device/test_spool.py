@@ -368,3 +368,114 @@ def test_a_spool_is_named_at_random(run_on_board, flash):
             path.rmdir() if path.is_dir() else path.unlink()
     assert len(ids) == 3
     assert all(len(name) == 8 and json.dumps(name) for name in ids)
+
+
+def test_a_flash_that_refuses_for_a_while_loses_nothing_and_one_that_refuses_for_good_stays_bounded(
+    run_on_board,
+):
+    seen = run_on_board(
+        SUMMARY
+        + """
+import builtins
+from node import spool as spool_module
+refusing = False
+class File:
+    def __init__(self, name, mode="r"):
+        self.file = builtins.open(name, mode)
+    def write(self, data):
+        if refusing:
+            self.file.write(data[:5])
+            raise OSError(5)
+        return self.file.write(data)
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        self.file.close()
+spool_module.open = File
+spool = Spool(report=lambda text: None)
+spool.open()
+def count(n):
+    refused = 0
+    for i in range(n):
+        spool.append((1000 * spool.next_seq, "P", 0, 1, 400))
+        if i % 10 == 9:
+            try:
+                spool.flush()
+            except OSError:
+                refused += 1
+    return refused
+count(50)
+refusing = True
+refused = count(100)
+refusing = False
+count(10)
+whole = summary(spool)
+refusing = True
+count(2000)
+waiting = spool.unflushed()
+refusing = False
+count(10)
+again = Spool(report=lambda text: None)
+again.open()
+show([refused, whole, waiting, summary(again), spool.lost, again.next_seq, spool.next_seq])
+"""
+    )
+    refused, whole, waiting, after, lost, next_again, next_seq = seen
+    assert refused == 10
+    assert whole == [160, 160, []]
+    assert waiting <= 200
+    count, last, gaps = after
+    assert last == 2170
+    assert lost > 0
+    assert sum(values[2] for _, values in gaps) == lost
+    assert count == 2170 - lost + len(gaps)
+    assert next_again == next_seq == 2171
+
+
+def test_a_flash_that_is_full_before_the_spool_is_makes_room_for_what_is_new(run_on_board):
+    seen = run_on_board(
+        SUMMARY
+        + """
+import builtins, os
+from node import spool as spool_module
+ROOM = 12000
+class File:
+    def __init__(self, name, mode="r"):
+        self.file = builtins.open(name, mode)
+        self.writes = "w" in mode
+    def write(self, data):
+        folder = "spool/" + spool.id
+        used = sum(os.stat(folder + "/" + name)[6] for name in os.listdir(folder))
+        if used + len(data) > ROOM:
+            raise OSError(28)
+        n = self.file.write(data)
+        self.file.flush()
+        return n
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        self.file.close()
+spool_module.open = File
+spool = Spool(report=lambda text: None)
+spool.open()
+for i in range(4000):
+    spool.append((1000 * i, "P", 0, 1, 400))
+    if i % 10 == 9:
+        try:
+            spool.flush()
+        except OSError:
+            spool.flush()  # as the flash task does a moment later
+show([summary(spool), spool.lost, spool.unflushed()])
+"""
+    )
+    (count, last, gaps), lost, waiting = seen
+    assert last == 4000
+    assert waiting == 0
+    assert lost > 1000
+    assert [seq for seq, _ in gaps] == [1]
+    assert gaps[0][1][2] == lost
+    assert count == 4000 - lost + 1
