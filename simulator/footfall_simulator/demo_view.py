@@ -74,7 +74,7 @@ class DayView:
                 )
                 for direction in (IN, OUT)
             }
-            inside = sum(n * key.direction for key, n in counted.items() if key.start_ms <= hour)
+            inside = max(sum(n * key.direction for key, n in counted.items() if key.start_ms <= hour), 0)
             self._console.print(f"{_clock(hour)}  in {went[IN]:3}  out {went[OUT]:3}  inside {inside:3}")
 
     # ---- the picture

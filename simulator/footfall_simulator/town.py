@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import footfall_core
-from footfall_simulator.people import IN, INNER, OUTER, Beams, crossings_of, edges_of
+from footfall_simulator.people import INNER, OUTER, Beams, crossings_of, edges_of
 from footfall_simulator.virtual_board import VirtualBoard
 from footfall_simulator.virtual_board.host import AIR_QUIET_MS
 from footfall_simulator.wifi import WifiRelay
@@ -226,10 +226,8 @@ class Town:
             return total
 
     def inside(self) -> int:
-        """People inside by the nodes' counts."""
-        return sum(
-            (1 if hour.direction == IN else -1) * n for hour, n in self.counted.items() if hour.direction
-        )
+        """People inside by the nodes' counts; whoever was there before the first count is not in it, so never below 0."""
+        return max(sum(n * hour.direction for hour, n in self.counted.items()), 0)
 
     def close(self) -> None:
         """Power off and end everything; the folders stay."""
