@@ -29,7 +29,7 @@ def accuracy(arguments: tuple[str, ...]) -> int:
 
 
 @simulate.command(
-    epilog="\b\nExamples:\n  footfall simulate trace busy_door --out trace.csv\n  footfall recount trace.csv --out hours.csv"
+    epilog="\b\nExamples:\n  footfall simulate trace rush_hour --out trace.csv\n  footfall recount trace.csv --out hours.csv"
 )
 @click.argument("scenario", metavar="SCENARIO")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The trace to write (CSV).")
