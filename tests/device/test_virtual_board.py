@@ -897,7 +897,7 @@ def test_the_firmware_has_the_heap_that_it_was_promised(make_board: MakeBoard) -
     board.start()
     board.wait_for_end()
     free_kb = int(board.lines[0]) / 1024
-    assert 188 <= free_kb <= 200
+    assert 192 <= free_kb <= 204  # a few KB for what the shims allocate later: tasks, sockets
 
 
 def test_console_lines_are_bounded_and_marks_stay_right(

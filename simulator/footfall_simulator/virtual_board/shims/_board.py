@@ -462,7 +462,9 @@ class Poll:
                 wait = None
             else:
                 ready.append((self._wrapped.get(id(obj), obj), event))
-                if _air and event & 1:
+                if event & 1:  # time is slow while the firmware reads, too
+                    if not _air:
+                        tell(AIR, _now)
                     _air = _us() + _quiet_now
         if wait is None:
             _listen()
