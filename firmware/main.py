@@ -29,7 +29,6 @@ FLUSH_AFTER_MS = 800  # with the look above: a power cut costs at most a second 
 WAIT_BEFORE_REBOOT_MS = 1000  # for the answer to the command to go out
 PATIENCE_BEFORE_REBOOT = 50  # tenths of a second
 MAX_REASON = 200  # characters of a refusal that the state tells
-COLLECT_AFTER_BYTES = 16384  # collecting often keeps the heap in large pieces, and each time short
 REBOOT_NOTE = "reboot.txt"
 
 
@@ -161,6 +160,13 @@ class Node:
         self.spool.append(values)
         self.recorded.set()
 
+    def flush(self):
+        """Everything to flash; what the flash refuses now, keep_in_flash tries again."""
+        try:
+            self.spool.flush()
+        except OSError as error:
+            print("spool: writing to flash failed (%s), trying again" % error)
+
     # ---- from outside
 
     def on_connect(self):
@@ -251,8 +257,8 @@ class Node:
         cause = flash.read(REBOOT_NOTE)
         flash.remove(REBOOT_NOTE)
         cause = (cause or system.reset_cause())[: record.MAX_TEXT_LENGTH]
-        self.spool.append((0, record.BOOT, cause, node.VERSION, self.settings.revision))
-        self.spool.flush()
+        self.append((0, record.BOOT, cause, node.VERSION, self.settings.revision))
+        self.flush()
         print(
             "footfall %s: node %s, boot %d (%s), spool %s, next record %d"
             % (node.VERSION, self.settings.node, self.spool.boot, cause, self.spool.id, self.spool.next_seq)
@@ -272,7 +278,7 @@ class Node:
             for door in self.doors:
                 door.tick()
             self.note_alive()
-            self.spool.flush()
+            self.flush()
             self.spool.save_totals()
             flash.write(REBOOT_NOTE, reason)
         finally:
@@ -291,10 +297,7 @@ class Node:
                 waited_ms += FLUSH_LOOK_MS
                 if waited_ms < FLUSH_AFTER_MS and not all(door.quiet() for door in self.doors):
                     continue
-                try:
-                    self.spool.flush()
-                except OSError as error:
-                    print("spool: writing to flash failed (%s), trying again" % error)
+                self.flush()
             self.uplink.wake()
 
     async def keep_watch(self):
@@ -317,8 +320,6 @@ class Node:
 
     async def run(self):
         """Start every task that runs for ever, and stay."""
-        gc.collect()
-        gc.threshold(COLLECT_AFTER_BYTES)
         keep = self.supervisor.keep
         tasks = []
         for door in self.doors:

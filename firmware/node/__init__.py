@@ -9,5 +9,11 @@ commands  the command topic                                      flash     small
 supervise tasks that must not end
 """
 
+import gc
+
+# Here, because it must come before the modules are loaded: each leaves garbage, and what stays would settle all over the
+# heap between it (measured: 4 KB in one piece with 86 KB free, against 59 KB). It also keeps each collection short.
+gc.threshold(8192)
+
 VERSION = "0.1.0"
 RELEASED_UTC_MS = 1795305600000  # 2026-11-22: an ESP32 that says it is earlier is wrong

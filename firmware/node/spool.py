@@ -31,6 +31,7 @@ KEPT_IN_RAM = const(64)  # latest records, so that the uplink need not read back
 # A batch ends at either: longer texts ask for more free heap in one piece than a small board has after days
 BATCH_RECORDS = const(32)
 _FULL_MARK = const(1000)
+_WRITE_BYTES = const(512)
 _SMALLEST_FRAME = const(5)
 _LONGEST_HEADER = const(24)
 _NO_SPACE = const(28)  # ENOSPC: littlefs says it, errno does not name it
@@ -96,7 +97,11 @@ class Spool:
         self.flushed = self.next_seq - 1
         kept = flash.read_json("boot.json") or {}
         self.boot = max(boot, _whole(kept.get("boot"))) + 1
-        flash.write("boot.json", '{"boot":%d}' % self.boot)
+        try:
+            flash.write("boot.json", '{"boot":%d}' % self.boot)
+        except OSError as error:  # the boot's first segment will carry the number
+            self._report("spool: cannot note the boot (%s)" % error)
+            self._drop_oldest("the flash may be full")
         return self.boot
 
     def _age(self, spool_id):
@@ -161,34 +166,39 @@ class Spool:
 
     def flush(self):
         """Write everything to flash. OSError where the flash does not take it; then it stays pending."""
-        while self._pending:
-            if self._file is None or self._sizes[-1] >= self._segment_bytes:
-                self._begin_segment()
-            writer = self._writer
-            out = bytearray()
-            if not writer.count:
-                out.extend(writer.header())
-            taken = 0
-            while taken < len(self._pending) and self._sizes[-1] + len(out) < self._segment_bytes:
-                out.extend(writer.frame(self._pending[taken]))
-                taken += 1
-            try:
-                self._file.write(out)
-                self._file.flush()
-            except OSError as error:
-                self._close()  # what part of it got there is unknown: go on in a new segment
-                if error.args[0] == _NO_SPACE:
-                    self._drop_oldest("the flash is full")
-                self._bound_pending()
-                raise
-            self._sizes[-1] += len(out)
-            self._bytes += len(out)
-            self._recent.extend(self._pending[:taken])
-            del self._recent[:-KEPT_IN_RAM]
-            del self._pending[:taken]
-            self.flushed += taken
+        try:
+            while self._pending:
+                self._write_some()
+        except OSError as error:
+            self._close()  # what part of it got there is unknown: go on in a new segment
+            if error.args[0] == _NO_SPACE:
+                self._drop_oldest("the flash is full")
+            self._bound_pending()
+            raise
         while self._bytes > self._max_bytes and len(self._firsts) > 1:
             self._drop_oldest("the spool is full")
+
+    def _write_some(self):
+        """Write the oldest pending records, as many as go into this segment and into one piece of heap."""
+        if self._file is None or self._sizes[-1] >= self._segment_bytes:
+            self._begin_segment()
+        writer = self._writer
+        out = bytearray()
+        if not writer.count:
+            out.extend(writer.header())
+        room = min(_WRITE_BYTES, self._segment_bytes - self._sizes[-1])
+        taken = 0
+        while taken < len(self._pending) and len(out) < room:
+            out.extend(writer.frame(self._pending[taken]))
+            taken += 1
+        self._file.write(out)
+        self._file.flush()
+        self._sizes[-1] += len(out)
+        self._bytes += len(out)
+        self._recent.extend(self._pending[:taken])
+        del self._recent[:-KEPT_IN_RAM]
+        del self._pending[:taken]
+        self.flushed += taken
 
     def _bound_pending(self):
         """A flash that fails for good must not fill the memory: give up the older half of what waits."""

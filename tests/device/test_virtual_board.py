@@ -330,6 +330,41 @@ def test_a_power_cut_leaves_the_flash_and_the_levels_at_the_pins(make_board: Mak
     assert (board.flash_dir / "boots").read_text() == "3"
 
 
+def test_a_power_cut_takes_what_was_not_flushed_as_littlefs_does(make_board: MakeBoard) -> None:
+    code = """
+        import os, time
+        if "old" in os.listdir():
+            for name in sorted(os.listdir()):
+                print(name, open(name).read().replace("\\n", "|"))
+            raise SystemExit
+        with open("old", "w") as f: f.write("old")
+        keep = []
+        def write(name, mode, *parts):
+            f = open(name, mode)
+            keep.append(f)
+            for part in parts:
+                if part is None: f.flush()
+                else: f.write(part)
+        write("flushed", "wb", b"1\\n", b"2\\n", None, b"3\\n")
+        write("never", "w", "x")
+        write("old", "w", "new")
+        write("log", "a", "1\\n", None)
+        write("log", "a", "2\\n", None, "3\\n")
+        with open("closed", "a") as f: print(f.write("ä"), "written")
+        print(repr(open("old").read()), repr(open("flushed").read()), repr(open("closed").read()))
+        time.sleep(1000)
+    """
+    board = make_board(code, Timeline(START))
+    board.start()
+    board.wait_for_console("'old' '1.n2.n' 'ä'")
+    assert board.lines[0] == "1 written"
+    board.kill()
+    mark = board.console_mark()
+    board.start()
+    board.wait_for_end()
+    assert board.lines_since(mark) == ["closed ä", "flushed 1|2|", "log 1|2|", "never ", "old old"]
+
+
 def test_edges_and_restarts_make_no_edge_twice(make_board: MakeBoard) -> None:
     timeline = Timeline(START, 200)
     board = make_board(RECORDER, timeline)
