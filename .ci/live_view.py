@@ -21,7 +21,7 @@ PICTURE = Path(__file__).parents[1] / "docs" / "live-view.svg"
 MOMENT_H = 12.4
 COLUMNS = 92
 # A viewer without network shows the picture in its own fixed-width font.
-SVG = re.sub(r"@font-face \{\{.*?\}\}\n", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+SVG = re.sub(r"@font-face \{\{.*?\}\}\n|<!--.*?-->\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 class PictureView(DayView):

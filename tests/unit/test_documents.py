@@ -24,7 +24,7 @@ from footfall_gateway import ingest, node_messages
 from footfall_gateway.cli import cli
 from footfall_gateway.ingest import BadRecord, read_batch
 from footfall_gateway.link_serial import decode_line
-from footfall_gateway.settings import Document
+from footfall_gateway.settings import Document, SettingsError, load_settings
 from footfall_simulator.scenario import built_in
 from tests.servers import Mosquitto
 
@@ -271,6 +271,16 @@ def test_every_key_of_the_settings_is_documented_and_no_other():
     real = list(settings_keys())
     assert keys == {name for name in real if not name.startswith("[")}
     assert tables == {name.strip("[]") for name in real if name.startswith("[")}
+
+
+def test_the_mistake_that_is_shown_is_told_in_these_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = (ROOT / "gateway/footfall.example.toml").read_text()
+    Path("footfall.toml").write_text(example.replace("\nhost = ", "\nhosst = "))
+    with pytest.raises(SettingsError) as caught:
+        load_settings("footfall.toml")
+    [shown] = [block.strip() for block in blocks(GATEWAY, "text") if "hosst" in block]
+    assert shown in caught.value.problems
 
 
 def test_every_key_of_the_boards_settings_is_documented():
