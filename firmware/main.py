@@ -13,6 +13,7 @@ from board.lamps import Lamps
 from board.wifi import Wifi
 from footfall_core import record, topic
 from node import cable, config, flash, mqtt, status
+from node.beacon import Beacon
 from node.cable import Cable
 from node.clock import TimeKeeper, Uptime
 from node.commands import Commands
@@ -67,8 +68,11 @@ class Node:
         self.status = status.Status(
             self.state, self.publisher(topic.STATE, retain=True), self.settings.state_s
         )
+        lamp = Lamps((self.settings.status,)) if self.settings.status is not None else None
+        self.beacon = Beacon(lamp, self.doors, self.is_connected, self.status.changed)
         self.commands = Commands(
             {
+                "align": self.align,
                 "time": self.time.answered,
                 "identify": self.identify,
                 "trace": self.trace,
@@ -212,6 +216,9 @@ class Node:
             raise ValueError("no lamps here")
         self.terminal.identify(10000)
 
+    def align(self, values):
+        self.beacon.align(bool(values.get("on")))
+
     def trace(self, values):
         for door in self.doors:
             door.trace(bool(values.get("on")))
@@ -331,6 +338,7 @@ class Node:
         tasks.append(("flash", self.keep_in_flash))
         tasks.append(("watch", self.keep_watch))
         tasks.append(("alive", self.keep_alive))
+        tasks.append(("beacon", self.beacon.keep))
         if self.wifi:
             tasks.append(("wifi", self.wifi.keep))
         if self.client:

@@ -6,7 +6,7 @@ terminal  buttons -> presses, lamps                              clock     time 
 mqtt      the broker, over asyncio streams                       cable     a USB cable instead
 status    the state topic
 commands  the command topic                                      flash     small files that are never half
-supervise tasks that must not end
+supervise tasks that must not end                                beacon    the status lamp, aligning
 """
 
 import gc

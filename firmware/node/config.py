@@ -38,7 +38,11 @@ _NODE = {
     "resend_s": (10, 1, 600),
 }
 _MQTT = {"port": (None, 1, 65535), "keepalive_s": (30, 5, 600), "deadline_s": (10, 1, 120)}
-_KNOWN = ("node", "wifi", "mqtt", "serial", "barriers", "buttons", "lamps") + tuple(_NODE) + tuple(_PANEL)
+_KNOWN = (
+    ("node", "wifi", "mqtt", "serial", "status", "barriers", "buttons", "lamps")
+    + tuple(_NODE)
+    + tuple(_PANEL)
+)
 
 
 class SettingError(ValueError):
@@ -106,6 +110,7 @@ class Settings:
         self.barriers = [dict([("outer", pin_table.OUTER), ("inner", pin_table.INNER)] + _defaults(_BARRIER))]
         self.buttons = ()
         self.lamps = ()
+        self.status = None  # pin of the status lamp
         for setting, default in _defaults(_NODE) + _defaults(_PANEL):
             setattr(self, setting, default)
         self.revision = 0
@@ -148,7 +153,16 @@ def _take(settings, values, report):
         if name not in _KNOWN:
             report("%s: %s is not a setting" % (FILE, name))
     used = []  # pins
-    parts = [_take_node, _take_wifi, _take_mqtt, _take_serial, _take_barriers, _take_buttons, _take_lamps]
+    parts = [
+        _take_node,
+        _take_wifi,
+        _take_mqtt,
+        _take_serial,
+        _take_barriers,
+        _take_buttons,
+        _take_lamps,
+        _take_status,
+    ]
     parts += [_number_taker(name, bounds) for table in (_NODE, _PANEL) for name, bounds in table.items()]
     for take in parts:
         try:
@@ -229,6 +243,11 @@ def _take_buttons(settings, values, used):
 
 def _take_lamps(settings, values, used):
     settings.lamps = _pins(values, "lamps", pin_table.OUTPUTS, used)
+
+
+def _take_status(settings, values, used):
+    if values.get("status") is not None:
+        settings.status = _pin(values["status"], pin_table.OUTPUTS, used, "status")
 
 
 def _pins(values, name, allowed, used):

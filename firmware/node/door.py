@@ -65,6 +65,10 @@ class Door:
         """Bits of the beams that are broken."""
         return self._barrier.raw
 
+    def beams(self):
+        """Bits of the beams that are broken at this very moment, chatter included: for aligning."""
+        return self._inputs.read()
+
     def faults(self):
         """Bits of the beams that count as obstructed."""
         return self._barrier.faulted

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
+from footfall_gateway.link_serial import decode_line
 from footfall_simulator import parts
 from footfall_simulator.timeline import Timeline
 from footfall_simulator.virtual_board import VirtualBoard
@@ -562,3 +563,55 @@ def test_a_button_that_is_held_for_a_minute_is_reported_as_stuck(world, mosquitt
     gateway.wait("stuck", lambda: any(state.get("stuck") == 2 for state in gateway.states))
     gateway.wait("not stuck", lambda: gateway.states[-1].get("stuck") == 0)
     assert [press[2] for press in gateway.of_kind("B")] == [1]
+
+
+def test_the_status_lamp_tells_how_the_node_is_and_aligning_shows_the_beams(world, mosquitto, gateway):
+    w = world(
+        mosquitto, rate=10, status=4, barriers=[{"outer": OUTER, "inner": INNER, "blocked_after_ms": 20000}]
+    )
+
+    def lamp(since_ms: int, ms: int) -> list[int]:
+        """How long the lamp was lit each time, in a stretch of time."""
+        w.timeline.wait_until(since_ms + ms)
+        log = [o for o in w.board.output_log if o.pin == 4 and since_ms <= o.utc_ms <= since_ms + ms]
+        return [b.utc_ms - a.utc_ms for a, b in itertools.pairwise(log) if a.level and not b.level]
+
+    w.board.set_wifi(up=False)
+    w.board.start()
+    w.board.wait_for_console("trying again")
+    assert 100 in lamp(w.timeline.now_ms(), 6000)
+    w.board.set_wifi(up=True)
+    w.board.wait_for_console("broker: connected")
+    w.timeline.sleep_ms(3000)
+    assert lamp(w.timeline.now_ms(), 6000) == []
+    assert w.board.outputs[4] == 1
+
+    gateway.send(NODE, "command", {"v": 1, "do": "align", "on": True})
+    w.board.wait_for_console("beams barrier=0 free")
+    w.board.set_pins({INNER: BROKEN})
+    w.board.wait_for_console("beams barrier=0 inner broken")
+    w.timeline.sleep_ms(100)
+    assert w.board.outputs[4] == 0
+    gateway.wait("the beam in the state", lambda: gateway.states[-1].get("beams") == [2])
+    gateway.send(NODE, "command", {"v": 1, "do": "align", "on": False})
+    w.board.wait_for_console("inner beam is blocked, not counting")
+    w.timeline.sleep_ms(1500)
+    assert 500 in lamp(w.timeline.now_ms(), 6000)
+    assert w.board.tracebacks == []
+
+
+def test_on_a_cable_the_records_are_lines_on_the_console(world, mosquitto):
+    w = world(mosquitto, serial=True)
+    w.board.start()
+    w.board.wait_for_console("cable: connected as ff-test")
+    w.walk(3)
+    w.walked()
+    batches = []
+    for line in w.board.lines:
+        if line.startswith(("records {", "state {", "reply {")):
+            leaf, content = decode_line(line.encode())
+            if leaf == "records":
+                batches.append(json.loads(content))
+    seen = {seq: record for batch in batches for seq, record in enumerate(batch["r"], batch["seq"])}
+    assert sum(record[1] == "P" for record in seen.values()) == 3
+    assert sorted(seen) == list(range(1, len(seen) + 1))
