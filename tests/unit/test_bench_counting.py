@@ -15,7 +15,47 @@ def test_a_small_run_compares_all_results_and_says_whether_the_targets_are_met(c
     assert "60,000 edges" in said
     for name in (bench_counting.C, bench_counting.ONE, "compiled engine, 2 threads", "the pure engine"):
         assert name in said.partition("all equal: ")[2].partition("\n")[0]
-    assert said.count(" wanted: ") == 2
+    assert "\none thread: " in said
+    assert "\n2 threads: " in said
+
+
+def judged(capsys, c, one, c_two, two, c_two_again=None):
+    """What the benchmark says about these ns per edge of several moments."""
+    times = {
+        "C, gcc -O2": c,
+        "compiled engine, 1 thread": one,
+        "C, 2 threads": c_two,
+        "compiled engine, 2 threads": two,
+        "C, 2 threads, again": c_two_again or c_two,
+    }
+    bench_counting._judge(times, times, 2)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_targets_that_are_reached_are_met(capsys):
+    assert judged(capsys, [8, 8], [9, 9], [4, 4], [5, 5]) == [
+        "one thread: 1.12 times C, at most 1.3 wanted: met",
+        "2 threads: 1.80 times as fast as one in the 2 of 2 moments with free processors, at least 1.7 wanted: met",
+    ]
+
+
+def test_targets_that_are_missed_are_not_met(capsys):
+    assert judged(capsys, [8, 8], [12, 12], [4, 4], [8, 8]) == [
+        "one thread: 1.50 times C, at most 1.3 wanted: NOT met",
+        "2 threads: 1.50 times as fast as one in the 2 of 2 moments with free processors, at least 1.7 wanted: NOT met",
+    ]
+
+
+def test_threads_are_judged_by_the_moments_with_free_processors(capsys):
+    before, after = [4, 4, 4, 4, 4, 8, 4], [4, 4, 4, 4, 4, 4, 8]
+    said = judged(capsys, [8] * 7, [9] * 7, before, [5, 5, 5, 5, 5, 9, 9], after)[1]
+    assert said.startswith("2 threads: 1.80 times as fast as one in the 5 of 7 moments with free processors")
+
+
+def test_without_free_processors_nothing_is_claimed_about_threads(capsys):
+    said = judged(capsys, [8] * 7, [9] * 7, [4, 4, 4, 4, 8, 8, 8], [5] * 7)[1]
+    assert "cannot be judged" in said
+    assert "met" not in said
 
 
 def test_a_difference_between_two_engines_ends_the_run(mocker):
