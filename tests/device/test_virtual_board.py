@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import serial
 import trustme
 
 from footfall_simulator import parts
@@ -836,6 +837,43 @@ def test_without_wifi_no_address_is_found(make_board: MakeBoard) -> None:
     board.start()
     board.wait_for_end()
     assert board.lines == ["-202"]
+
+
+def test_a_cable_carries_the_console_out_and_standard_input_in(make_board: MakeBoard, tmp_path: Path) -> None:
+    code = """
+        import asyncio, sys
+        async def main():
+            reader = asyncio.StreamReader(sys.stdin.buffer)
+            print("ready")
+            while True:
+                line = b""
+                while not line.endswith(b"\\n"):
+                    line += await reader.read(1)
+                print("heard", line)
+                if line == b"reset\\n":
+                    import machine
+                    machine.reset()
+        asyncio.run(main())
+    """
+    board = make_board(code, Timeline(START, 10), cable=tmp_path / "ttyBOARD")
+    board.start()
+    board.wait_for_console("ready")
+    with serial.Serial(str(board.cable), timeout=10) as port:
+        port.write(b"one\ntwo\n")
+        assert port.readline() == b"heard b'one\\n'\n"
+        assert port.readline() == b"heard b'two\\n'\n"
+        port.write(b"reset\n")
+        assert [port.readline(), port.readline()] == [b"heard b'reset\\n'\n", b"ready\n"]
+        board.pull_out()
+        assert not (tmp_path / "ttyBOARD").exists()
+        with pytest.raises((serial.SerialException, OSError)):
+            port.read(1)
+    board.plug_in()
+    with serial.Serial(str(board.cable), timeout=10) as port:
+        port.write(b"again\n")
+        assert port.readline() == b"heard b'again\\n'\n"
+    board.close()
+    assert not (tmp_path / "ttyBOARD").is_symlink()
 
 
 # ---- MicroPython itself

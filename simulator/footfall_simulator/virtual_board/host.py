@@ -34,6 +34,7 @@ import struct
 import subprocess
 import threading
 import time
+import tty
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol, Self, TypeVar
@@ -108,15 +109,16 @@ class _Unread:
 class VirtualBoard:
     """One board. All methods may be called from any thread.
 
-    name: for messages and for the board's MAC address (`mac` overrides it). flash_dir: the flash, a folder that is
-    created when missing and becomes the working directory. micropython: from `parts.micropython()`. firmware_dir:
-    holds main.py, board/, node/ and lib/. heap_kb: what the firmware gets; the shims' own share is added.
-    ticks_start_ms: what `ticks_ms` shows at boot (for a test across the wrap at 2**30). epoch_2000: the board's
-    clock counts from 2000-01-01 as on an ESP32, else from 1970; either way it shows 2000-01-01 at power-up. boot_ms: virtual time
-    from power-up to the firmware's first line. air_rate, air_quiet_ms: see above. wifi: the relay
-    that carries this board's connections; `set_wifi` and `kill` then cut it as a real access point or a dead board would.
-    main: a file relative to firmware_dir, or absolute. on_line: called with every console line, in the board's own thread.
-    on_output: called with every change of an output pin, in the same thread.
+        name: for messages and for the board's MAC address (`mac` overrides it). flash_dir: the flash, a folder that is
+        created when missing and becomes the working directory. micropython: from `parts.micropython()`. firmware_dir:
+        holds main.py, board/, node/ and lib/. heap_kb: what the firmware gets; the shims' own share is added.
+        ticks_start_ms: what `ticks_ms` shows at boot (for a test across the wrap at 2**30). epoch_2000: the board's
+        clock counts from 2000-01-01 as on an ESP32, else from 1970; either way it shows 2000-01-01 at power-up. boot_ms: virtual time
+        from power-up to the firmware's first line. air_rate, air_quiet_ms: see above. wifi: the relay
+        that carries this board's connections; `set_wifi` and `kill` then cut it as a real access point or a dead board would.
+    cable: where to make a serial port (a link to a pty) that is the board's USB cable: console out, standard input in.
+        main: a file relative to firmware_dir, or absolute. on_line: called with every console line, in the board's own thread (where it must not start or stop boards).
+        on_output: called with every change of an output pin, in the same thread.
     """
 
     def __init__(  # noqa: PLR0915 - one assignment a line reads best
@@ -136,6 +138,7 @@ class VirtualBoard:
         air_rate: float = AIR_RATE,
         air_quiet_ms: int = AIR_QUIET_MS,
         wifi: WifiRelay | None = None,
+        cable: Path | str | None = None,
         console_file: Path | str | None = None,
         on_line: Callable[[str], None] | None = None,
         on_output: Callable[[Output], None] | None = None,
@@ -154,6 +157,8 @@ class VirtualBoard:
         self._heap_kb = heap_kb
         self._ticks_start_ms = ticks_start_ms
         self._epoch_2000 = epoch_2000
+        self.cable = Path(cable).absolute() if cable else None
+        self._cable_ends: tuple[int, int] | None = None  # ours, and the port that others open
         self._console_file = Path(console_file).absolute() if console_file else None
         self._on_line = on_line
         self._on_output = on_output
@@ -222,6 +227,7 @@ class VirtualBoard:
         if not self._main.is_file():
             raise BoardError(f"{self.name}: there is no firmware at {self._main}")
         self._join()
+        self.plug_in()
         self.flash_dir.mkdir(parents=True, exist_ok=True)
         if self._unsubscribe is None:
             self._unsubscribe = self.timeline.subscribe(self._on_timeline)
@@ -273,6 +279,7 @@ class VirtualBoard:
     def close(self) -> None:
         """Power off for good and let go of the timeline."""
         self.kill()
+        self.pull_out()
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
@@ -355,6 +362,32 @@ class VirtualBoard:
             self._wifi_rssi = rssi
             self._send_wifi()
 
+    # ---- USB cable
+
+    def plug_in(self) -> None:
+        """Make the serial port (again); `start` does it the first time. Nothing happens when it is there."""
+        with self._lock:
+            if self.cable is None or self._cable_ends is not None:
+                return
+            ours, theirs = os.openpty()
+            tty.setraw(theirs)
+            os.set_blocking(ours, False)
+            self._cable_ends = (ours, theirs)
+            self.cable.unlink(missing_ok=True)
+            self.cable.symlink_to(os.ttyname(theirs))
+            self._rouse()
+
+    def pull_out(self) -> None:
+        """Pull the cable: the port vanishes, and whoever has it open finds it dead. The board stays powered."""
+        with self._lock:
+            if self.cable is None or self._cable_ends is None:
+                return
+            ends, self._cable_ends = self._cable_ends, None
+            self.cable.unlink(missing_ok=True)
+            self._rouse()
+        for end in ends:
+            os.close(end)
+
     # ---- console
 
     def console_mark(self) -> int:
@@ -426,7 +459,7 @@ class VirtualBoard:
                 argv,
                 cwd=self.flash_dir,
                 env=env,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if self.cable is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=[theirs.fileno()],
@@ -588,7 +621,9 @@ class VirtualBoard:
                 channel, selectors.EVENT_READ, lambda: self._read_channel(channel, unread, reset)
             )
             selector.register(wake, selectors.EVENT_READ, lambda: bool(wake.recv(4096)))
+            cable: int | None = None
             while console.fileno() in selector.get_map():
+                cable = self._watch_cable(selector, cable, process.stdin)
                 for key, _ in selector.select():
                     if not key.data():
                         selector.unregister(key.fileobj)
@@ -600,16 +635,50 @@ class VirtualBoard:
                 entry = selector.get_map().get(channel.fileno())
                 if entry is not None and entry.events != wanted:
                     selector.modify(channel, wanted, entry.data)
+            if process.stdin is not None:
+                process.stdin.close()
             if unread.console:
                 self._take_console(unread.console + b"\n")
             code = process.wait()
         self._let_go()
         return self._after(code, (reset[0], reset[1]) if reset else None)
 
+    def _watch_cable(
+        self, selector: selectors.DefaultSelector, watched: int | None, stdin: IO[bytes] | None
+    ) -> int | None:
+        """Have the selector watch our end of the cable, if there is one by now; returns what it watches."""
+        with self._lock:
+            ours = self._cable_ends[0] if self._cable_ends is not None else None
+            if ours != watched or (ours is not None and ours not in selector.get_map()):
+                if watched is not None and watched in selector.get_map():
+                    selector.unregister(watched)
+                if ours is not None and stdin is not None:
+                    os.set_blocking(stdin.fileno(), False)
+                    selector.register(ours, selectors.EVENT_READ, lambda: self._read_cable(ours, stdin))
+            return ours
+
+    def _read_cable(self, ours: int, stdin: IO[bytes]) -> bool:
+        """Hand the board what came over the cable. False when the cable is gone."""
+        with self._lock:
+            if self._cable_ends is None or self._cable_ends[0] != ours:
+                return False
+            try:
+                data = os.read(ours, 4096)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+        with contextlib.suppress(OSError):  # the board does not read: lost
+            os.write(stdin.fileno(), data)
+        return True
+
     def _read_console(self, console: IO[bytes], unread: _Unread) -> bool:
         """False at the end of the console."""
         data = console.read(65536)
         if data:
+            with self._lock, contextlib.suppress(OSError):  # full, as nobody reads: lost, as on a real cable
+                if self._cable_ends is not None:
+                    os.write(self._cable_ends[0], data)
             unread.console = self._take_console(unread.console + data)
         return data != b""
 
