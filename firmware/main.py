@@ -10,17 +10,14 @@ import node
 from board import system
 from board.inputs import Inputs
 from board.lamps import Lamps
-from board.wifi import Wifi
 from footfall_core import record, topic
-from node import cable, config, flash, mqtt, status
+from node import config, flash, mqtt, status
 from node.beacon import Beacon
-from node.cable import Cable
 from node.clock import TimeKeeper, Uptime
 from node.commands import Commands
 from node.door import Door
 from node.spool import BATCH_RECORDS, Spool
 from node.supervise import Supervisor
-from node.terminal import Terminal
 from node.uplink import Uplink
 
 SENSORS_WAKE_MS = 200  # after power-up the outputs of light barriers are dead for up to 100 ms
@@ -63,7 +60,7 @@ class Node:
             self.publisher(topic.RECORDS),
             self.uptime.now,
             self.settings.resend_s,
-            cable.MAX_BATCH_RECORDS if self.settings.serial else BATCH_RECORDS,
+            self.batch_records,
         )
         self.status = status.Status(
             self.state, self.publisher(topic.STATE, retain=True), self.settings.state_s
@@ -87,7 +84,11 @@ class Node:
     def beam_inputs(self, barrier):
         return Inputs((barrier["outer"], barrier["inner"]), self.settings.blocked_level)
 
+    # What not every node has is imported here: a node without buttons, on a cable or without TLS has more heap.
+
     def make_terminal(self):
+        from node.terminal import Terminal
+
         settings = self.settings
         return Terminal(
             Inputs(settings.buttons, settings.pressed_level),
@@ -99,11 +100,20 @@ class Node:
         )
 
     def make_wifi(self):
+        from board.wifi import Wifi
+
         return Wifi(self.settings.wifi["ssid"], self.settings.wifi["password"], self.settings.node)
 
     def make_client(self):
         """What carries messages to the gateway: the cable, the broker, or nothing."""
-        client = Cable(self.settings.node) if self.settings.serial else self.make_mqtt_client()
+        if self.settings.serial:
+            from node.cable import MAX_BATCH_RECORDS, Cable
+
+            client = Cable(self.settings.node)
+            self.batch_records = MAX_BATCH_RECORDS
+        else:
+            client = self.make_mqtt_client()
+            self.batch_records = BATCH_RECORDS
         if client:
             client.on_message = self.on_message
             client.on_connect = self.on_connect
