@@ -1,6 +1,7 @@
 """What the node does, with files and sockets but without pins: main.py wires these modules together.
 
-config    settings from config.json and the config topic        spool     records in flash, numbered for good
+config    settings from config.json and the config topic        journal   records on their way into flash
+exchange  the node's topics, in and out                          spool     records in flash, numbered for good
 door      beam edges -> passages and faults                      uplink    spool -> gateway, until acknowledged
 terminal  buttons -> presses, lamps                              clock     time since boot, and the time of day
 mqtt      the broker, over asyncio streams                       cable     a USB cable instead

@@ -16,6 +16,7 @@ from node import flash
 FILE = "config.json"
 REMOTE_FILE = "remote.json"
 _SHOWN = const(60)  # characters of a refused value
+_LONGEST_REASON = const(200)
 
 # setting -> (default, least, most)
 _BARRIER = {
@@ -253,6 +254,34 @@ def _take_status(settings, values, used):
 def _pins(values, name, allowed, used):
     pins = _list(values, name, (), record.MAX_BUTTONS)
     return tuple([_pin(pin, allowed, used, "%s[%d]" % (name, i)) for i, pin in enumerate(pins)])
+
+
+class Remote:
+    """The config topic: takes or refuses what arrives. changed(taken) is called after either."""
+
+    def __init__(self, settings, changed, report=print):
+        self.error = None  # why the latest configuration was refused
+        self._settings = settings
+        self._changed = changed
+        self._report = report
+        self._text = flash.read(REMOTE_FILE)
+
+    def received(self, text):
+        """A configuration, as received; the one we have comes again with every connection."""
+        if text == self._text:
+            return
+        try:
+            apply_remote(self._settings, text)
+        except ValueError as error:
+            self.error = str(error)[:_LONGEST_REASON]
+            self._report("configuration refused, the old one holds: %s" % error)
+            self._changed(False)
+            return
+        self.error = None
+        self._text = text
+        flash.write(REMOTE_FILE, text)
+        self._report("configuration: revision %d" % self._settings.revision)
+        self._changed(True)
 
 
 def apply_remote(settings, text):

@@ -33,6 +33,7 @@ class Door:
 
     def __init__(self, number, inputs, limits, append, uptime, report=print):
         self.number = number
+        self.name = "door %d" % number
         self.since_ms = uptime.now()  # counting without a break since then
         self.changed = False  # a fault began or ended since this was last set to False
         self._inputs = inputs

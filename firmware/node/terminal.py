@@ -23,6 +23,7 @@ class Terminal:
     """Buttons `inputs` (board.inputs.Inputs) with their `lamps`; settings: lockout_ms, debounce_ms, question."""
 
     def __init__(self, inputs, buttons, lamps, settings, append, uptime, report=print):
+        self.name = "terminal"
         self.stuck = 0  # bits of buttons that are held down for too long
         self.changed = False  # `stuck` changed since this was last set to False
         self._inputs = inputs
