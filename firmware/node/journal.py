@@ -26,6 +26,7 @@ class Journal:
         self._spool = spool
         self._uptime = uptime
         self._doors = doors
+        self._began_ms = uptime.now()
         self._report = report
         self._recorded = asyncio.Event()
 
@@ -45,7 +46,7 @@ class Journal:
     def note_alive(self):
         """Counting without a break since then, and the totals of the node's life."""
         now_ms = self._uptime.now()
-        since_ms = max([door.since_ms for door in self._doors] or [now_ms])
+        since_ms = max([door.since_ms for door in self._doors] or [self._began_ms])
         self.append((now_ms, record.ALIVE, since_ms, self._spool.lifetime_in, self._spool.lifetime_out))
 
     def close_because(self, reason):

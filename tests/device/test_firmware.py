@@ -554,7 +554,7 @@ def test_two_barriers_and_one_of_a_single_beam_are_told_apart(world, mosquitto, 
 
 
 def test_a_button_that_is_held_for_a_minute_is_reported_as_stuck(world, mosquitto, gateway):
-    w = world(mosquitto, rate=20, buttons=[25, 26], lamps=[18, 19])
+    w = world(mosquitto, rate=20, barriers=[], buttons=[25, 26], lamps=[18, 19], alive_s=30)
     w.board.set_pins({25: UP, 26: UP})
     w.board.start()
     w.board.wait_for_console("broker: connected")
@@ -563,6 +563,11 @@ def test_a_button_that_is_held_for_a_minute_is_reported_as_stuck(world, mosquitt
     gateway.wait("stuck", lambda: any(state.get("stuck") == 2 for state in gateway.states))
     gateway.wait("not stuck", lambda: gateway.states[-1].get("stuck") == 0)
     assert [press[2] for press in gateway.of_kind("B")] == [1]
+    assert all(
+        since < 1000 < t for t, _, since, *_ in gateway.of_kind("A")
+    )  # a terminal without a door is alive, too
+    assert gateway.of_kind("A")
+    assert w.board.tracebacks == []
 
 
 def test_the_status_lamp_tells_how_the_node_is_and_aligning_shows_the_beams(world, mosquitto, gateway):
