@@ -10,6 +10,8 @@ import random
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import paho.mqtt.client as paho
@@ -192,12 +194,13 @@ class Killer:
 
 
 def approach(timeline: Timeline, utc_ms: int, timeout_s: float) -> None:
-    """Let time pass until shortly after `utc_ms`: ever slower, so that a busy machine does not overshoot by much."""
-    timeline.wait_until(utc_ms - 240_000, timeout_s)
-    with timeline.slowed(1000):
-        timeline.wait_until(utc_ms - 20_000, timeout_s)
-        with timeline.slowed(20):
-            timeline.wait_until(utc_ms, timeout_s)
+    """Let time pass until `utc_ms`: ever slower, so that a machine that stands still for a tenth of a second
+    overshoots by seconds only."""
+    with ExitStack() as stack:
+        for ahead_ms, rate in ((600_000, 1000), (120_000, 200), (20_000, 20)):
+            timeline.wait_until(utc_ms - ahead_ms, timeout_s)
+            stack.enter_context(timeline.slowed(rate))
+        timeline.wait_until(utc_ms, timeout_s)
 
 
 def live_until(board: VirtualBoard, utc_ms: int) -> None:
@@ -216,8 +219,7 @@ def power_cut(board: VirtualBoard, timeout_s: float = 60.0) -> None:
 
 def resident_mb(pid: int) -> float:
     """Memory that a process really occupies (Linux)."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
+    for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0  # it is just ending
