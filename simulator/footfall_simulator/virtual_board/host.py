@@ -109,16 +109,21 @@ class _Unread:
 class VirtualBoard:
     """One board. All methods may be called from any thread.
 
-        name: for messages and for the board's MAC address (`mac` overrides it). flash_dir: the flash, a folder that is
-        created when missing and becomes the working directory. micropython: from `parts.micropython()`. firmware_dir:
-        holds main.py, board/, node/ and lib/. heap_kb: what the firmware gets; the shims' own share is added.
-        ticks_start_ms: what `ticks_ms` shows at boot (for a test across the wrap at 2**30). epoch_2000: the board's
-        clock counts from 2000-01-01 as on an ESP32, else from 1970; either way it shows 2000-01-01 at power-up. boot_ms: virtual time
-        from power-up to the firmware's first line. air_rate, air_quiet_ms: see above. wifi: the relay
-        that carries this board's connections; `set_wifi` and `kill` then cut it as a real access point or a dead board would.
+    name: for messages and for the board's MAC address (`mac` overrides it).
+    flash_dir: the flash, a folder that is created when missing and becomes the working directory.
+    micropython: from `parts.micropython()`.
+    firmware_dir: holds main.py, board/, node/ and lib/; `main` is relative to it, or absolute.
+    heap_kb: what the firmware gets; the shims' own share is added.
+    ticks_start_ms: what `ticks_ms` shows at boot (for a test across the wrap at 2**30).
+    epoch_2000: the board's clock counts from 2000-01-01 as on an ESP32, else from 1970; it shows 2000-01-01 at power-up.
+    boot_ms: virtual time from power-up to the firmware's first line.
+    air_rate, air_quiet_ms: see above.
+    wifi: the relay that carries this board's connections; `set_wifi` and `kill` then cut it as a real access point or a
+        dead board would.
     cable: where to make a serial port (a link to a pty) that is the board's USB cable: console out, standard input in.
-        main: a file relative to firmware_dir, or absolute. on_line: called with every console line, in the board's own thread (where it must not start or stop boards).
-        on_output: called with every change of an output pin, in the same thread.
+    console_file: where to keep the whole console; in memory are the last CONSOLE_LINES.
+    on_line, on_output: called with every console line and every change of an output pin, in the board's own thread, where
+        boards must not be started or stopped.
     """
 
     def __init__(  # noqa: PLR0915 - one assignment a line reads best
