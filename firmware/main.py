@@ -4,6 +4,8 @@ Everything with pins is in board/, everything with a behaviour in node/, the rul
 every node has is imported where it is made: a node without buttons, or without TLS, has more heap.
 """
 
+import gc
+
 import asyncio
 
 import node
@@ -22,7 +24,7 @@ from node.supervise import Supervisor
 from node.uplink import Uplink
 
 SENSORS_WAKE_MS = 200  # after power-up the outputs of light barriers are dead for up to 100 ms
-WATCH_S = 5  # between two feeds of the watchdog
+WATCH_S = 10  # between two feeds of the watchdog
 IDENTIFY_MS = 10000
 ANSWER_FIRST_MS = 1000  # before a restart on command: time for the answer to go out
 PATIENCE_BEFORE_RESTART = 50  # tenths of a second, for whoever is in a door
@@ -253,6 +255,7 @@ async def main():
     """Build the node and let it run."""
     await asyncio.sleep_ms(SENSORS_WAKE_MS)
     this_node = Node()
+    gc.threshold(gc.mem_free() // 4)  # loading is over: fewer collections, for which interrupts wait
     keep = this_node.supervisor.keep
     await asyncio.gather(*[keep(name, start) for name, start in this_node.tasks()])
 

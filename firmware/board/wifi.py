@@ -56,7 +56,7 @@ class Wifi:
                 pause_s = 1
                 self._report("WiFi %s: connected, address %s" % (self._ssid, self._wlan.ifconfig()[0]))
                 while self.up():
-                    await asyncio.sleep(5)
+                    await asyncio.sleep(10)
                 self._report("WiFi %s: lost" % self._ssid)
                 continue
             self._report("WiFi %s: %s; trying again in %d s" % (self._ssid, self._reason(), pause_s))

@@ -13,7 +13,7 @@ from footfall_core import beam, record
 from footfall_core.beam import ticks_elapsed
 
 TICK_MS = const(100)  # how late a passage may be reported; its time is right all the same
-LOOK_MS = const(5000)  # between two looks at the beams themselves, for interrupts that got lost
+LOOK_MS = const(10000)  # between two looks at the beams themselves, for interrupts that got lost
 TRACE_FOR_MS = const(600000)  # a forgotten trace would fill the flash
 _DIRECTIONS = {beam.PASSED_IN: 1, beam.PASSED_OUT: -1, beam.PASSED: 0}
 _FAULTS = (  # event, beam, begins

@@ -14,7 +14,7 @@ from footfall_core.beam import ticks_elapsed
 from footfall_core.button import ButtonPanel
 
 TICK_MS = const(50)
-LOOK_MS = const(5000)  # between two looks at the buttons themselves, for interrupts that got lost
+LOOK_MS = const(10000)  # between two looks at the buttons themselves, for interrupts that got lost
 STUCK_AFTER_MS = const(60000)  # nobody holds a button for that long: something leans on it, or it is broken
 _LONGEST_STEP_MS = const(0x0FFFFFFF)
 
