@@ -626,7 +626,7 @@ class VirtualBoard:
                 channel, selectors.EVENT_READ, lambda: self._read_channel(channel, unread, reset)
             )
             selector.register(wake, selectors.EVENT_READ, lambda: bool(wake.recv(4096)))
-            cable: int | None = None
+            cable: tuple[int, int] | None = None
             while console.fileno() in selector.get_map():
                 cable = self._watch_cable(selector, cable, process.stdin)
                 for key, _ in selector.select():
@@ -649,26 +649,33 @@ class VirtualBoard:
         return self._after(code, (reset[0], reset[1]) if reset else None)
 
     def _watch_cable(
-        self, selector: selectors.DefaultSelector, watched: int | None, stdin: IO[bytes] | None
-    ) -> int | None:
-        """Have the selector watch our end of the cable, if there is one by now; returns what it watches."""
-        with self._lock:
-            ours = self._cable_ends[0] if self._cable_ends is not None else None
-            if ours != watched or (ours is not None and ours not in selector.get_map()):
-                if watched is not None and watched in selector.get_map():
-                    selector.unregister(watched)
-                if ours is not None and stdin is not None:
-                    os.set_blocking(stdin.fileno(), False)
-                    selector.register(ours, selectors.EVENT_READ, lambda: self._read_cable(ours, stdin))
-            return ours
+        self,
+        selector: selectors.DefaultSelector,
+        watched: tuple[int, int] | None,
+        stdin: IO[bytes] | None,
+    ) -> tuple[int, int] | None:
+        """Have the selector watch our end of the cable, if there is one by now; returns the ends that it watches.
 
-    def _read_cable(self, ours: int, stdin: IO[bytes]) -> bool:
+        The ends are compared as objects: a new cable's may well have the numbers of the old one's.
+        """
+        with self._lock:
+            ends = self._cable_ends
+            if ends is watched:
+                return ends
+            if watched is not None and watched[0] in selector.get_map():
+                selector.unregister(watched[0])
+            if ends is not None and stdin is not None:
+                os.set_blocking(stdin.fileno(), False)
+                selector.register(ends[0], selectors.EVENT_READ, lambda: self._read_cable(ends, stdin))
+            return ends
+
+    def _read_cable(self, ends: tuple[int, int], stdin: IO[bytes]) -> bool:
         """Hand the board what came over the cable. False when the cable is gone."""
         with self._lock:
-            if self._cable_ends is None or self._cable_ends[0] != ours:
+            if self._cable_ends is not ends:
                 return False
             try:
-                data = os.read(ours, 4096)
+                data = os.read(ends[0], 4096)
             except BlockingIOError:
                 return True
             except OSError:
