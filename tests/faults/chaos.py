@@ -2,15 +2,17 @@
 
 `ChaosRelay` stands between two brokers: the nodes talk to one, the gateway to the other. `Killer` takes one process away
 again and again at moments of virtual time. `power_cut` switches a board off at an exact instant of its own life.
+`wait_until_written` is the end of it all.
 """
 
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
 
     from footfall_simulator.timeline import Timeline
     from footfall_simulator.virtual_board import VirtualBoard
+    from tests.rig import Rig
 
 WINDOW = 8  # copies of batches that wait at a time, to be sent on in any order
 HELD_S = 0.04  # with nothing new for so long, what waits is sent on
 RECONNECT_S = 0.2
 SENTINEL_PIN = 5  # nothing is connected to it; an edge there tells that the board has lived until then
 WATCH_S = 0.002
+SETTLE_S = 120.0
 
 
 class ChaosRelay:
@@ -223,3 +227,19 @@ def resident_mb(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return 0.0  # it is just ending
+
+
+def wait_until_written(rig: Rig) -> None:
+    """Until every record is in the ledger, and every bucket that has closed in InfluxDB."""
+    until = time.monotonic() + SETTLE_S
+    while not rig.settled() or _due(rig):
+        assert time.monotonic() < until, f"{rig.status()}, buckets due: {_due(rig)}"
+        time.sleep(0.2)
+
+
+def _due(rig: Rig) -> int:
+    """Buckets that are to be written, and are not in the outbox yet."""
+    with closing(sqlite3.connect(f"file:{rig.ledger}?mode=ro", uri=True)) as sql:
+        now_ms = rig.timeline.now_ms()
+        (found,) = sql.execute("SELECT count(*) FROM pending WHERE due_ms <= ?", (now_ms,)).fetchone()
+    return int(found)

@@ -9,7 +9,6 @@ import itertools
 import random
 import sqlite3
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -32,7 +31,15 @@ from footfall_simulator.profile import (
     to_slots,
 )
 from footfall_simulator.town import HOUR_MS, Hour, Node, Town
-from tests.faults.chaos import ChaosRelay, Killer, approach, live_until, power_cut, resident_mb
+from tests.faults.chaos import (
+    ChaosRelay,
+    Killer,
+    approach,
+    live_until,
+    power_cut,
+    resident_mb,
+    wait_until_written,
+)
 from tests.rig import QUIET_NODE, TIMEZONE, Rig, flash_ends
 from tests.servers import InfluxDB, Mosquitto
 
@@ -48,7 +55,6 @@ SPARE_CUTS = 3  # planned beyond that, as a machine that stands still at the wro
 GRACE_MS = 3 * HOUR_MS
 SETTLE_RATE = 200.0
 LIMIT_S = 400.0
-SETTLE_S = 120.0
 ALIVE_MS = QUIET_NODE["alive_s"] * 1000
 NODE = {**QUIET_NODE, "resend_s": 600}
 # A cut may cost what cleared its second beam in the last 2 s (promise 3); nobody walks from then until the board is up.
@@ -144,23 +150,6 @@ class Memory(threading.Thread):
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self.join()
-
-
-def settle(rig: Rig) -> None:
-    """Wait until every record is in the ledger, and every bucket of the past in InfluxDB."""
-    rig.timeline.set_rate(SETTLE_RATE)
-    until = time.monotonic() + SETTLE_S
-    while not (rig.settled() and not buckets_due(rig)):
-        assert time.monotonic() < until, f"{rig.status()}, buckets: {buckets_due(rig)}"
-        time.sleep(0.2)
-
-
-def buckets_due(rig: Rig) -> int:
-    """Buckets that have closed and are not on their way yet."""
-    with closing(sqlite3.connect(f"file:{rig.ledger}?mode=ro", uri=True)) as sql:
-        due_ms = rig.timeline.now_ms() - HOUR_MS
-        (found,) = sql.execute("SELECT count(*) FROM pending WHERE due_ms < ?", (due_ms,)).fetchone()
-    return int(found)
 
 
 def assert_the_ledger_has_each_record_once(rig: Rig, node: Node, boots: int) -> None:
@@ -320,7 +309,8 @@ def test_days_read_back_right_though_all_comes_twice_and_shuffled_and_every_proc
         rig.run_until(end + GRACE_MS, LIMIT_S)
         for killer in killers:
             killer.finish()
-        settle(rig)
+        rig.timeline.set_rate(SETTLE_RATE)
+        wait_until_written(rig)
 
         assert rig.written() == in_hours(slots)
         assert rig.town.walked == in_hours(slots)
