@@ -4,9 +4,8 @@ Everything with pins is in board/, everything with a behaviour in node/, the rul
 every node has is imported where it is made: a node without buttons, or without TLS, has more heap.
 """
 
-import gc
-
 import asyncio
+import gc
 
 import node
 from board import system
@@ -89,12 +88,12 @@ class Node:
             topic.CONFIG: self.remote.received,
             topic.COMMAND: self.commands.received,
         }
-        exchange.on_connect = (
+        exchange.on_connect = [
             lambda: print("%s: connected as %s" % ("cable" if settings.serial else "broker", settings.node)),
             self.uplink.connected,
             self.time.connected,
             self.status.changed,
-        )
+        ]
 
     # ---- parts that not every node has
 

@@ -18,7 +18,7 @@ def context(ca_file):
     except OSError:
         raise ValueError("%s is not there" % ca_file) from None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.verify_mode = ssl.CERT_REQUIRED
+    made.verify_mode = ssl.CERT_REQUIRED  # type: ignore[attr-defined]  # the stubs do not know it
     try:
         made.load_verify_locations(cadata=certificate)
     except (ValueError, OSError):

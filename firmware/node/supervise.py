@@ -31,16 +31,16 @@ class Supervisor:
             began = ticks_ms()
             try:
                 await start()
-                error = "ended"
+                problem = "ended"
             except Exception as caught:
-                error = caught
+                problem = "%s %s" % (type(caught).__name__, caught)
                 self._show(caught)
             gc.collect()
             self.failures += 1
             if ticks_diff(ticks_ms(), began) > FORGIVEN_AFTER_MS:
                 in_a_row = 0
             in_a_row += 1
-            self._report("task %s: %s %s; starting it again" % (name, type(error).__name__, error))
+            self._report("task %s: %s; starting it again" % (name, problem))
             if in_a_row >= TOO_MANY:
                 self._last_resort("task %s fails" % name)
             await asyncio.sleep_ms(RESTART_AFTER_MS)

@@ -115,7 +115,8 @@ def demo(speed: float, seed: int, keep: Path | None, *, plain: bool) -> int:
         return 2
     folder = Path(tempfile.mkdtemp(prefix="footfall-demo-")) if keep is None else keep
     folder.mkdir(parents=True, exist_ok=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed window ends it as Ctrl-C does: nothing is left running
+    # A closed window ends it as Ctrl-C does: nothing is left running
+    for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         return _run(
