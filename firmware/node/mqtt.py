@@ -281,13 +281,18 @@ class Client:
                 raise MqttError("broker refused the subscription to %s: see its access list" % topic)
 
     async def _watch(self):
-        """Look at the connection every second until something is overdue or broken; returns with self._failure set."""
+        """Look at the connection now and then until something is overdue or broken; returns with self._failure set.
+
+        What is overdue is noticed half its deadline late at the most; the processor sleeps meanwhile.
+        """
         self._written_at = ticks_ms()
         self._ping_at = None
         began = ticks_ms()
         while not self._failure:
             try:
-                await asyncio.wait_for_ms(self._broken.wait(), 1000)
+                await asyncio.wait_for_ms(
+                    self._broken.wait(), min(self._deadline_ms, self._keepalive_s * 500) // 2
+                )
             except asyncio.TimeoutError:
                 pass
             now = ticks_ms()

@@ -26,7 +26,7 @@ from footfall_simulator.town import HOUR_MS, Hour
 from tests.rig import DATABASE, QUIET_NODE, TIMEZONE, Rig
 from tests.servers import InfluxDB, Mosquitto
 
-RATE = 8000.0  # virtual seconds per second while nobody is at the doors and nothing is on the air
+RATE = 20000.0  # virtual seconds per second while nobody is at the doors and nothing is on the air
 AFTERWARDS_MS = 3 * HOUR_MS  # until every bucket is closed
 WEEK_S = 540  # real time; about 2 minutes on two idle cores
 
