@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib.util
 import io
 import json
 import random
@@ -236,6 +237,8 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _broker() -> Iterator[int]:
     """A broker on a free port at 127.0.0.1, for as long as the block runs."""
+    if importlib.util.find_spec("amqtt") is None:
+        raise DemoError("the broker amqtt is not installed; pip install 'footfall[demo]' brings it")
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "footfall_simulator.broker", str(port)],

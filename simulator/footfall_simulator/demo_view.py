@@ -16,8 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from footfall_simulator.people import IN, OUT
-from footfall_simulator.town import BLOCKED, HOUR_MS, INNER_PIN, OUTER_PIN, Hour, Town
+from footfall_simulator.people import IN, INNER, OUT, OUTER
+from footfall_simulator.town import HOUR_MS, Hour, Town
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,12 +40,13 @@ class DayView:
         self._town: Town
         self._start_ms = self._end_ms = 0
         self._told_ms = 0
+        self._shown_ms = 0
 
     @contextlib.contextmanager
     def watching(self, town: Town, start_ms: int, end_ms: int) -> Iterator[None]:
         """Show this town from now on, for as long as the block runs."""
         self._town, self._start_ms, self._end_ms = town, start_ms, end_ms
-        self._told_ms = start_ms
+        self._told_ms = self._shown_ms = start_ms
         if self._plain:
             yield
             return
@@ -93,12 +94,13 @@ class DayView:
             mine = Counter({key: n for key, n in counted.items() if key.door == place})
             doors.add_row(
                 place,
-                _beams(node.board.level(OUTER_PIN), node.board.level(INNER_PIN)),
+                _beams(node.broken_between(self._shown_ms, now_ms)),
                 _latest(node.latest),
                 str(_total(mine, IN)),
                 str(_total(mine, OUT)),
                 f"{mine[Hour(place, hour, IN)]} in, {mine[Hour(place, hour, OUT)]} out",
             )
+        self._shown_ms = now_ms
         votes: Counter[int] = Counter()
         for node in town.nodes.values():
             votes.update(node.presses)
@@ -122,13 +124,10 @@ def _total(counted: Counter[Hour], direction: int) -> int:
     return sum(n for hour, n in counted.items() if hour.direction == direction)
 
 
-def _beams(outer: int, inner: int) -> Text:
-    """The two beams as a line each: whole, or broken."""
+def _beams(broken: int) -> Text:
+    """The two beams, outer first, as a line each: whole, or broken since the picture before."""
     return Text.assemble(
-        *(
-            ("━ ━ " if level == BLOCKED else "━━━ ", "bold red" if level == BLOCKED else "green")
-            for level in (outer, inner)
-        )
+        *(("━ ━ ", "bold red") if broken & bit else ("━━━ ", "green") for bit in (OUTER, INNER))
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
-    from footfall_simulator.people import Walk
+    from footfall_simulator.people import Edge, Walk
     from footfall_simulator.timeline import Timeline
     from footfall_simulator.virtual_board.host import Launcher
 
@@ -83,8 +84,18 @@ class Node:
         self.buttons = buttons
         self.passages: Counter[Hour] = Counter()  # counted by the node itself
         self.presses: Counter[int] = Counter()  # button -> presses that counted
+        self.edges: list[Edge] = []  # of its beams, as people will break them
         self.latest = ""  # the last passages: > in, < out, | unknown
         self.board: VirtualBoard  # set by Town.add
+
+    def broken_between(self, since_ms: int, until_ms: int) -> int:
+        """The beams (bits OUTER, INNER) that were broken at any moment after `since_ms` and up to `until_ms`."""
+        first = bisect_right(self.edges, since_ms, key=lambda edge: edge.t_ms)
+        last = bisect_right(self.edges, until_ms, key=lambda edge: edge.t_ms)
+        broken = self.edges[first - 1].state if first else 0
+        for edge in self.edges[first:last]:
+            broken |= edge.state
+        return broken
 
     def hear(self, line: str) -> None:
         """A line of the board's console."""
@@ -195,7 +206,9 @@ class Town:
                 self.walked[hour] += 1
             before = 0
             levels: list[tuple[int, int, int]] = []
-            for edge in edges_of(its_walks, self.beams):
+            edges = edges_of(its_walks, self.beams)
+            self.nodes[door].edges += edges
+            for edge in edges:
                 for bit, pin in ((OUTER, OUTER_PIN), (INNER, INNER_PIN)):
                     if (edge.state ^ before) & bit:
                         levels.append((edge.t_ms, pin, BLOCKED if edge.state & bit else 1 - BLOCKED))

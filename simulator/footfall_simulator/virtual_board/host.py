@@ -331,10 +331,6 @@ class VirtualBoard:
             self._hold_us = _FOREVER if utc_ms is None else utc_ms * 1000
             self._feed()
 
-    def level(self, pin: int) -> int:
-        """What drives an input pin at this moment of the board's life: 0, 1, or 2 for nothing."""
-        return self._levels[pin]
-
     @property
     def pending_edges(self) -> int:
         """Edges that have been scheduled and that the board has not lived through yet."""
