@@ -11,7 +11,6 @@ too little; for behaviours in which nobody walks through it is the share of scen
 
 from __future__ import annotations
 
-import argparse
 import math
 import random
 import sys
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from footfall_core.beam import PASSED_IN, PASSED_OUT, Barrier
 from footfall_simulator.behaviours import BEHAVIOURS
@@ -252,46 +253,67 @@ def _say(what: str) -> None:
     sys.stderr.write(f"{what} ...\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the accuracy table. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="footfall simulate accuracy",
-        description="Walk seeded people through the light barrier and report how many passages are counted right.",
-    )
-    parser.add_argument("--seed", type=int, default=1, help="another number, other people (default 1)")
-    parser.add_argument("--people", type=int, default=SINGLE_FILE_PEOPLE, help="single-file people")
-    parser.add_argument("--scenes", type=int, default=OTHER_SCENES, help="scenes of every other behaviour")
-    parser.add_argument("--height", type=int, default=Beams().height_mm, help="height of the beams in mm")
-    parser.add_argument(
-        "--spacing", type=int, default=Beams().spacing_mm, help="distance between the beams in mm"
-    )
-    parser.add_argument(
-        "--siting", action="store_true", help="compare heights and spacings of the beams instead"
-    )
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between FILE's markers")
-    options = parser.parse_args(arguments)
-    for name in ("people", "scenes", "height", "spacing"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be 1 or more, not {getattr(options, name)}")
-    try:
-        if options.siting:
-            report = siting_table(options.scenes, options.seed)
-        else:
-            report = _report(
-                options.people, options.scenes, options.seed, Beams(options.spacing, options.height)
-            )
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
-        return 130
-    if options.write is None:
-        sys.stdout.write(report + "\n")
+@click.command(
+    epilog="\b\nExamples:\n  footfall simulate accuracy\n  footfall simulate accuracy --height 1000 --people 5000"
+)
+@click.option("--seed", default=1, show_default=True, help="Another number, other people.")
+@click.option(
+    "--people",
+    type=click.IntRange(1),
+    default=SINGLE_FILE_PEOPLE,
+    show_default=True,
+    help="Single-file people.",
+)
+@click.option(
+    "--scenes",
+    type=click.IntRange(1),
+    default=OTHER_SCENES,
+    show_default=True,
+    help="Scenes of every other behaviour.",
+)
+@click.option(
+    "--height",
+    type=click.IntRange(1),
+    default=Beams().height_mm,
+    show_default=True,
+    help="Of the beams, in mm.",
+)
+@click.option(
+    "--spacing",
+    type=click.IntRange(1),
+    default=Beams().spacing_mm,
+    show_default=True,
+    help="Between the beams, in mm.",
+)
+@click.option("--siting", is_flag=True, help="Compare heights and spacings of the beams instead.")
+@click.option("--write", type=click.Path(path_type=Path), help="Put the table between this file's markers.")
+def accuracy(
+    seed: int, people: int, scenes: int, height: int, spacing: int, write: Path | None, *, siting: bool
+) -> int:
+    """Walk seeded people through the light barrier and report how many passages are counted right."""
+    report = siting_table(scenes, seed) if siting else _report(people, scenes, seed, Beams(spacing, height))
+    if write is None:
+        click.echo(report)
         return 0
     try:
-        put_between_markers(options.write, "siting" if options.siting else "accuracy", report)
+        put_between_markers(write, "siting" if siting else "accuracy", report)
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"{options.write}: {getattr(error, 'strerror', None) or error}\n")
+        click.echo(f"{write}: {getattr(error, 'strerror', None) or error}", err=True)
         return 1
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command outside of `footfall`. Returns the exit code."""
+    try:
+        result = accuracy.main(arguments, prog_name="footfall simulate accuracy", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("stopped", err=True)
+        return 130
+    return result if isinstance(result, int) else 0
 
 
 def put_between_markers(path: Path, name: str, report: str) -> None:

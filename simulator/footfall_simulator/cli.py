@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from footfall_simulator import accuracy as accuracy_report
+from footfall_simulator.accuracy import accuracy
 from footfall_simulator.scenario import ScenarioError, built_in, load_scenario, play
 
 __all__ = ["simulate"]
@@ -19,13 +19,7 @@ def simulate() -> None:
     """People without a building: traces of beam edges, and how well they are counted."""
 
 
-@simulate.command(
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def accuracy(arguments: tuple[str, ...]) -> int:
-    """Walk seeded people through the light barrier and report how many passages are counted right."""
-    return accuracy_report.main(arguments)
+simulate.add_command(accuracy)
 
 
 @simulate.command(

@@ -351,7 +351,7 @@ def test_the_keys_of_the_configuration_are_those_that_the_firmware_takes():
 
 def test_the_commands_to_a_node_are_those_that_it_knows():
     source = (ROOT / "firmware/main.py").read_text()
-    [actions] = re.findall(r"Commands\(\s*\{(.*?)\}", source, re.DOTALL)
+    [actions] = re.findall(r"\n +actions = \{(.*?)\}", source, re.DOTALL)
     told = [row[0].split("`")[1] for row in rows(section(WIRE, "Commands"))]
     assert sorted(told) == sorted(re.findall(r'"(\w+)":', actions))
 
