@@ -7,11 +7,13 @@ another. Signatures are checked with the system's own Debian keyring.
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 __all__ = ["SUITE", "FetchError", "unpack"]
@@ -21,7 +23,8 @@ Say = Callable[[str], None]
 SUITE = (
     "trixie"  # Debian 13: the first with MicroPython >= 1.24; its packages bring their own C library along
 )
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
+MIRROR_VARIABLE = "FOOTFALL_DEBIAN_MIRROR"
+APT_FOLDER = Path("/etc/apt")
 KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
@@ -124,9 +127,13 @@ class _PrivateApt:
         return 0 <= age_s < LISTS_FRESH_S
 
     def _update(self) -> None:
-        """Read the release's package list, from the system's mirror or else from Debian's own."""
+        """Read the release's package list, from the first of the system's mirrors that has it."""
         self._lists_stamp.unlink(missing_ok=True)
-        mirrors = list(dict.fromkeys([*_system_mirrors(), DEFAULT_MIRROR]))
+        mirrors = _mirrors()
+        if not mirrors:
+            raise FetchError(
+                f"no Debian mirror stands in {APT_FOLDER}; name one: {MIRROR_VARIABLE}=http://…/debian"
+            )
         refused = []
         for mirror in mirrors:
             (self._sources / "debian.sources").write_text(
@@ -143,23 +150,33 @@ class _PrivateApt:
         raise FetchError("; ".join(refused))
 
 
-def _system_mirrors() -> list[str]:
-    """The mirrors that this Debian system itself uses for its release, most likely one; empty on other systems."""
+def _mirrors() -> list[str]:
+    """Where to ask: what FOOTFALL_DEBIAN_MIRROR names, then what this Debian system has in its own package sources."""
+    named = os.environ.get(MIRROR_VARIABLE)
+    found = [named] if named else []
     release = _os_release()
-    if release.get("ID") != "debian":
-        return []
-    names = {release.get("VERSION_CODENAME", ""), "stable", "oldstable", "testing", "sid", "unstable"}
-    command = ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)"]
-    try:
-        listing = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    targets = [line.split() for line in listing.splitlines()]
-    return [
-        target[0].rstrip("/")
-        for target in targets
-        if len(target) == 3 and target[1] in names and target[2] == "main"
-    ]
+    if release.get("ID") == "debian":
+        names = {release.get("VERSION_CODENAME", ""), "stable", "oldstable", "testing", "sid", "unstable"}
+        found += [uri for uri, suite in _configured_sources() if suite in names]
+    return list(dict.fromkeys(uri.rstrip("/") for uri in found))
+
+
+def _configured_sources() -> Iterator[tuple[str, str]]:
+    """(URI, suite) of every package source in /etc/apt, in both of its notations; also where no list was ever read."""
+    files = [APT_FOLDER / "sources.list", *sorted((APT_FOLDER / "sources.list.d").glob("*"))]
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if file.suffix == ".sources":
+            for paragraph in text.split("\n\n"):
+                fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*(?:\n[ \t].*)*)", paragraph, re.MULTILINE))
+                if "deb" not in fields.get("Types", "").split() or fields.get("Enabled", "yes") == "no":
+                    continue
+                yield from itertools.product(fields.get("URIs", "").split(), fields.get("Suites", "").split())
+        elif file.suffix == ".list":
+            yield from re.findall(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)", text, re.MULTILINE)
 
 
 def _os_release() -> dict[str, str]:

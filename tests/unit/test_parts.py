@@ -12,12 +12,29 @@ from footfall_simulator import debian_packages, parts
 APT = """#!/bin/sh
 echo "$@" >> "$HERE/calls"
 case "$*" in
-*indextargets*) echo "http://mirror.example/debian bookworm main"; echo "http://mirror.example/security bookworm-security main";;
 *update) eval "$UPDATE" ;;
 *download*) eval "$DOWNLOAD"
     while [ "$1" != download ]; do shift; done; shift
     for package; do echo > "${package}_1_all.deb"; done ;;
 esac
+"""
+# A machine whose own mirror comes in three forms: switched off, for security, and for the release
+SOURCES = """Enabled: no
+Types: deb
+URIs: http://off.example/debian
+Suites: bookworm
+Components: main
+
+Types: deb
+# a comment
+URIs: http://mirror.example/security
+Suites: bookworm-security
+Components: main
+
+Types: deb deb-src
+URIs: http://mirror.example/debian/
+Suites: bookworm bookworm-updates
+Components: main
 """
 # Unpacks a loader that, whatever it is to start, tells a version
 DPKG = """#!/bin/sh
@@ -57,7 +74,7 @@ class Machine:
     def apt_calls(self) -> list[str]:
         """The apt-get commands that were called, by their name."""
         text = (self.folder / "calls").read_text()
-        return [word for word in text.split() if word in {"indextargets", "update", "download"}]
+        return [word for word in text.split() if word in {"update", "download"}]
 
 
 @pytest.fixture
@@ -70,6 +87,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         debian_packages, "_os_release", lambda: {"ID": "debian", "VERSION_CODENAME": "bookworm"}
     )
+    monkeypatch.setattr(debian_packages, "APT_FOLDER", tmp_path / "apt")
+    (tmp_path / "apt" / "sources.list.d").mkdir(parents=True)
+    (tmp_path / "apt" / "sources.list.d" / "debian.sources").write_text(SOURCES)
     monkeypatch.setenv("PATH", str(machine.bin))
     monkeypatch.setenv("HERE", str(tmp_path))
     monkeypatch.setenv("FOOTFALL_PARTS", str(machine.parts))
@@ -80,6 +100,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         "FOOTFALL_MICROPYTHON",
         "FOOTFALL_MOSQUITTO",
         "FOOTFALL_INFLUXD",
+        "FOOTFALL_DEBIAN_MIRROR",
     ):
         monkeypatch.delenv(name, raising=False)
     yield machine
@@ -161,7 +182,7 @@ def test_two_parts_share_one_package_list(machine: Machine):
     machine.find()
     machine.program("dpkg-deb", DPKG.replace("v1.25.0", "mosquitto version 2.0.21"))
     assert machine.find("mosquitto").version == "2.0.21"
-    assert machine.apt_calls == ["indextargets", "update", "download", "download"]
+    assert machine.apt_calls == ["update", "download", "download"]
 
 
 def test_the_systems_own_mirror_is_asked_for_the_newer_release(machine: Machine):
@@ -174,13 +195,35 @@ def test_the_systems_own_mirror_is_asked_for_the_newer_release(machine: Machine)
     assert "trusted" not in source.lower()
 
 
-def test_a_mirror_without_the_release_is_replaced_by_debians_own(machine: Machine, monkeypatch):
+def test_a_mirror_without_the_release_is_replaced_by_the_next_one(machine: Machine, monkeypatch):
     machine.with_apt()
+    (machine.folder / "apt" / "sources.list").write_text(
+        "# old notation\ndeb [arch=amd64] http://second.example/debian bookworm main\n"
+        "deb-src http://source.example/debian bookworm main\n"
+    )
     monkeypatch.setenv(
         "UPDATE", 'if /bin/grep -q mirror.example sources/debian.sources; then echo "E: 404"; exit 100; fi'
     )
     machine.find()
-    assert any("http://deb.debian.org/debian" in line for line in machine.said)
+    asked = [line.split(" from ")[1].split()[0] for line in machine.said if "package list" in line]
+    assert asked[-1] == "http://second.example/debian"
+    assert set(asked) <= {"http://mirror.example/debian", "http://second.example/debian"}
+
+
+def test_a_mirror_that_the_user_names_is_asked_first(machine: Machine, monkeypatch):
+    machine.with_apt()
+    monkeypatch.setenv("FOOTFALL_DEBIAN_MIRROR", "http://named.example/debian/")
+    machine.find()
+    assert (
+        "URIs: http://named.example/debian\n" in (machine.parts / "debian/sources/debian.sources").read_text()
+    )
+
+
+def test_without_any_mirror_the_user_is_told_to_name_one(machine: Machine):
+    machine.with_apt()
+    (machine.folder / "apt" / "sources.list.d" / "debian.sources").unlink()
+    with pytest.raises(parts.PartError, match="FOOTFALL_DEBIAN_MIRROR=http://"):
+        machine.find()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +272,7 @@ def test_a_package_that_the_mirror_has_replaced_is_found_through_a_new_list(mach
     once.touch()
     monkeypatch.setenv("DOWNLOAD", f"if /bin/rm {once} 2>/dev/null; then echo 'E: 404'; exit 100; fi")
     assert machine.find().version == "1.25.0"
-    assert machine.apt_calls[-4:] == ["download", "indextargets", "update", "download"]
+    assert machine.apt_calls[-3:] == ["download", "update", "download"]
 
 
 @pytest.mark.parametrize("missing", ["apt-get", "dpkg-deb"])
