@@ -8,17 +8,16 @@ VENV_BIN = .venv/bin
 DEVICE_FILES = $(shell find firmware -name '*.py' -not -path '*/.*' | sort)
 
 # Several targets in one call share one installation that serves them all
-EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test fault-week check% format,$(MAKECMDGOALS)),dev,demo))
+EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check% format,$(MAKECMDGOALS)),dev,demo))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo test fault-week check bench accuracy format clean distclean setup parts
+.PHONY: help demo test check bench accuracy format clean distclean setup parts
 .PHONY: check-format check-lint check-types check-firmware-types check-imports check-device-files
 
 help:
 	@echo 'make demo      two doors, a day of people, nothing to install: each passage counted once, shown live'
 	@echo 'make test      all tests, against real MicroPython, mosquitto and InfluxDB (fetched without root)'
-	@echo 'make fault-week  the fault test of `make test` with a whole week of people (ten minutes)'
 	@echo 'make check     format, lint, types, import rules, and every device file through mpy-cross (all at once: make -k check)'
 	@echo 'make bench     the compiled counting engine against hand-written C, numba and pure Python'
 	@echo 'make accuracy  how often single people, groups, bags, children ... are counted right'
@@ -30,9 +29,6 @@ demo: setup
 
 test: parts
 	@$(VENV_BIN)/python -m pytest -n 2 --dist worksteal
-
-fault-week: parts
-	@FOOTFALL_FAULT_DAYS=7 $(VENV_BIN)/python -m pytest tests/faults/test_whole_way.py
 
 check: check-format check-lint check-types check-firmware-types check-imports check-device-files
 
