@@ -152,6 +152,7 @@ def _run(folder: Path, speed: float, seed: int, view: DayView, console: Console)
         town.add(TERMINAL_NODE, TERMINAL, buttons=True, config=NODE)
         town.walk(day.walks)
         town.press(day.presses)
+        console.print("Broker and gateway are up; the boards start and learn the time ...")
         town.start()
         for one in town.nodes.values():
             one.board.wait_for_console("time: learned", START_WITHIN_S)
@@ -160,7 +161,7 @@ def _run(folder: Path, speed: float, seed: int, view: DayView, console: Console)
             _live_through(timeline, town, day.end_ms, view)
         timeline.set_rate(20.0)
         console.print("The day is over. Waiting until the last records are in the ledger ...")
-        ledger, votes = _settle(config, town)
+        ledger, votes = _settle(config, town, console)
     console.print(comparison_table(town, ledger, ZoneInfo(TIMEZONE)))
     same = town.walked == town.counted == ledger
     voted = dict(town.nodes[TERMINAL].presses)
@@ -320,7 +321,7 @@ def _write_settings(folder: Path, port: int) -> Path:
 # ---- what the ledger holds
 
 
-def _settle(config: Path, town: Town) -> tuple[Counter[Hour], dict[int, int]]:
+def _settle(config: Path, town: Town, console: Console) -> tuple[Counter[Hour], dict[int, int]]:
     """The ledger's hours and votes, as soon as they are as many as the nodes have counted, or after a while."""
     until = time.monotonic() + SETTLE_WITHIN_S
     while True:
@@ -328,7 +329,10 @@ def _settle(config: Path, town: Town) -> tuple[Counter[Hour], dict[int, int]]:
         complete = hours == town.counted and votes == dict(town.nodes[TERMINAL].presses)
         if complete or time.monotonic() > until:
             return hours, votes
-        time.sleep(0.5)
+        console.print(
+            f"  {sum(hours.values())} of {sum(town.counted.values())} passages are in their hours ..."
+        )
+        time.sleep(1.0)
 
 
 def _hours(config: Path) -> Counter[Hour]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ __all__ = ["DayView", "comparison_table"]
 
 ZONE = ZoneInfo("Europe/Berlin")
 ANSWERS = ("good", "fair", "poor")
+SILENCE_S = 2.0  # nobody waits longer without a word
 
 
 class DayView:
@@ -41,6 +43,7 @@ class DayView:
         self._start_ms = self._end_ms = 0
         self._told_ms = 0
         self._shown_ms = 0
+        self._said_at = time.monotonic()
 
     @contextlib.contextmanager
     def watching(self, town: Town, start_ms: int, end_ms: int) -> Iterator[None]:
@@ -65,6 +68,8 @@ class DayView:
 
     def _tell_hours(self) -> None:
         now_ms = min(self._town.timeline.now_ms(), self._end_ms)
+        if now_ms < self._told_ms + HOUR_MS and time.monotonic() - self._said_at > SILENCE_S:
+            self._say(f"{_clock(now_ms)}  ... inside {self._town.inside()}")
         while self._told_ms + HOUR_MS <= now_ms:
             counted = self._town.counted
             hour = self._told_ms
@@ -76,7 +81,11 @@ class DayView:
                 for direction in (IN, OUT)
             }
             inside = max(sum(n * key.direction for key, n in counted.items() if key.start_ms <= hour), 0)
-            self._console.print(f"{_clock(hour)}  in {went[IN]:3}  out {went[OUT]:3}  inside {inside:3}")
+            self._say(f"{_clock(hour)}  in {went[IN]:3}  out {went[OUT]:3}  inside {inside:3}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(line)
+        self._said_at = time.monotonic()
 
     # ---- the picture
 
