@@ -26,29 +26,31 @@ def system_clock() -> int:
 
 
 def simulated_clock(path: Path) -> Callable[[], int]:
-    """A clock that follows a file: {"v0_us", "r0_us", "rate_milli"}, replaced whenever the course of time changes.
+    """A clock that follows a file, replaced whenever the course of time changes; all its numbers are whole microseconds.
 
-    UTC = v0_us + (monotonic clock - r0_us) * rate_milli / 1000, all in whole microseconds; the monotonic clock is
-    the machine's (CLOCK_MONOTONIC). The file is read again only when it was replaced. ClockError where the file cannot be
+    UTC = v0_us + (monotonic clock - r0_us) * rate_milli / 1000 - lead_us, but never less than floor_us; the monotonic
+    clock is the machine's (CLOCK_MONOTONIC). The file is read again only when it was replaced. ClockError where the file cannot be
     read or says something else.
     """
     seen: tuple[int, int] | None = None
-    v0_us = r0_us = rate_milli = 0
+    v0_us = r0_us = rate_milli = lead_us = floor_us = 0
 
     def clock() -> int:
-        nonlocal seen, v0_us, r0_us, rate_milli
+        nonlocal seen, v0_us, r0_us, rate_milli, lead_us, floor_us
         try:
             status = path.stat()
             stamp = (status.st_ino, status.st_mtime_ns)
             if stamp != seen:
                 line = json.loads(path.read_text("ascii"))
                 v0_us, r0_us, rate_milli = int(line["v0_us"]), int(line["r0_us"]), int(line["rate_milli"])
+                lead_us, floor_us = int(line["lead_us"]), int(line["floor_us"])
                 seen = stamp
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ClockError(
                 f"{path}: not the file of a simulated clock ({type(error).__name__}: {error})"
             ) from error
-        return (v0_us + (time.monotonic_ns() // 1000 - r0_us) * rate_milli // 1000) // 1000
+        now_us = v0_us + (time.monotonic_ns() // 1000 - r0_us) * rate_milli // 1000 - lead_us
+        return max(now_us, floor_us) // 1000
 
     clock()
     return clock

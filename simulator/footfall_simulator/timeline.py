@@ -3,7 +3,7 @@
     virtual_utc = v0 + (monotonic - r0) * rate
 
 Virtual boards get the line over their control channel, a test gateway in another process reads it from a small
-file (`Timeline.publish`, `read_clock`), and everything in this process asks `Timeline.now_ms`. The real clock is
+file (`Timeline.publish`; `footfall run --clock` follows it), and everything in this process asks `Timeline.now_ms`. The real clock is
 CLOCK_MONOTONIC, which all processes of one machine share and which never steps.
 
 Virtual time never runs backwards: the rate is never negative and jumps only lead forward.
@@ -19,7 +19,7 @@ import json
 import os
 import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -182,7 +182,7 @@ class Timeline:
         return unsubscribe
 
     def publish(self, path: Path | str) -> Path:
-        """Keep the line in a file from now on, replaced atomically at every change; `read_clock` reads it."""
+        """Keep the line in a file from now on, replaced atomically at every change."""
         with self._lock:
             self._path = Path(path)
             self._write()
@@ -220,36 +220,6 @@ class Timeline:
         new = path.with_name(f".{path.name}.{os.getpid()}.{id(self):x}")
         new.write_text(json.dumps(asdict(line)), "ascii")
         new.replace(path)
-
-
-def read_clock(path: Path | str) -> Callable[[], int]:
-    """A clock for another process: returns a function that tells the virtual UTC in ms of a published timeline.
-
-    ValueError when the file is not a timeline; OSError when it cannot be read. The file is read again
-    only when it was replaced.
-    """
-    where = Path(path)
-    seen: tuple[int, int] | None = None
-    line = _read_line(where)
-
-    def clock() -> int:
-        nonlocal seen, line
-        stat = where.stat()
-        stamp = (stat.st_ino, stat.st_mtime_ns)
-        if stamp != seen:
-            line = _read_line(where)
-            seen = stamp
-        return line.shown(real_us()) // 1000
-
-    return clock
-
-
-def _read_line(path: Path) -> Line:
-    try:
-        values = json.loads(path.read_text("ascii"))
-        return Line(*(int(values[field.name]) for field in fields(Line)))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a published timeline ({error})") from error
 
 
 def _milli(rate: float) -> int:

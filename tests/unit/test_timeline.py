@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from footfall_gateway.clock import ClockError, simulated_clock
 from footfall_simulator import timeline as module
-from footfall_simulator.timeline import Line, Timeline, read_clock
+from footfall_simulator.timeline import Line, Timeline
 
 START = 1_780_000_000_000
 
@@ -186,12 +187,12 @@ def test_waiting_notices_a_jump() -> None:
     assert timeline.now_ms() == START + 100
 
 
-def test_another_process_reads_the_same_time(tmp_path: Path) -> None:
+def test_a_gateway_in_another_process_reads_the_same_time(tmp_path: Path) -> None:
     timeline = Timeline(START, 1000)
     path = timeline.publish(tmp_path / "clock.json")
     script = (
-        "import sys; from footfall_simulator.timeline import read_clock\n"
-        "clock = read_clock(sys.argv[1])\n"
+        "import pathlib, sys; from footfall_gateway.clock import simulated_clock\n"
+        "clock = simulated_clock(pathlib.Path(sys.argv[1]))\n"
         "for line in sys.stdin: print(clock(), flush=True)"
     )
     with subprocess.Popen(
@@ -211,7 +212,7 @@ def test_another_process_reads_the_same_time(tmp_path: Path) -> None:
 
 def test_a_reader_never_sees_half_a_change(tmp_path: Path) -> None:
     timeline = Timeline(START, 0)
-    clock = read_clock(timeline.publish(tmp_path / "clock.json"))
+    clock = simulated_clock(timeline.publish(tmp_path / "clock.json"))
     done = threading.Event()
 
     def change() -> None:
@@ -234,8 +235,8 @@ def test_a_reader_never_sees_half_a_change(tmp_path: Path) -> None:
 def test_a_file_that_is_no_timeline_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "clock.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"clock\.json: not a published timeline"):
-        read_clock(path)
+    with pytest.raises(ClockError, match=r"clock\.json: not the file of a simulated clock"):
+        simulated_clock(path)
 
 
 def test_the_published_numbers_are_the_line(tmp_path: Path, real: RealClock) -> None:
