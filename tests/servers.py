@@ -18,6 +18,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -52,7 +53,7 @@ def free_port() -> int:
         return port
 
 
-class Server:
+class Server(ABC):
     """A program with a port: started, stopped, killed and started again by its process id."""
 
     name = "server"
@@ -121,13 +122,13 @@ class Server:
             return "(no log)"
         return "\n".join(text.splitlines()[-lines:])
 
+    @abstractmethod
     def _prepare(self) -> list[str]:
         """Write the configuration for the present port; the argv to start."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answers(self) -> bool:
         """Whether it serves requests by now."""
-        raise NotImplementedError
 
     def _end(self, by: Any) -> None:
         with self._guard:
