@@ -65,7 +65,8 @@ class Wire:
         self.damaged = 0
         self.swallow = 3  # batches that get lost on the way
         self.changed = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def write(self, data: bytes) -> None:
         self.process.stdin.write(data)
@@ -118,8 +119,10 @@ def wire(micropython: parts.Micropython, flash: Path):
         stderr=subprocess.STDOUT,
     )
     with process:
-        yield Wire(process)
+        wire = Wire(process)
+        yield wire
         process.kill()
+        wire.reader.join(WAIT_S)  # before its pipe is closed under it
 
 
 def test_records_cross_the_cable_between_console_lines_and_lost_ones_are_sent_again(wire):
