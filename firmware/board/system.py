@@ -1,4 +1,4 @@
-"""The chip itself: its name, why it started, restarting, the watchdog, the memory, the clock. Used by main.py."""
+"""The chip itself: its name, why it started, restarting, the watchdog, the memory, the clock. Used by app.py."""
 
 import gc
 import sys

@@ -1,4 +1,4 @@
-"""TLS towards the broker: only with a certificate authority that the installer put on the flash. Used by main.py.
+"""TLS towards the broker: only with a certificate authority that the installer put on the flash. Used by app.py.
 
 It also judges by the clock, see node/clock.py.
 """

@@ -1,4 +1,4 @@
-"""What the node does, with files and sockets but without pins: main.py wires these modules together.
+"""What the node does, with files and sockets but without pins: app.py wires these modules together.
 
 config    settings from config.json and the config topic        journal   records on their way into flash
 exchange  the node's topics, in and out                          spool     records in flash, numbered for good

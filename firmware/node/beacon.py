@@ -1,4 +1,4 @@
-"""What whoever stands at the door sees: the status lamp, and the aligning mode. main.py runs `keep`.
+"""What whoever stands at the door sees: the status lamp, and the aligning mode. app.py runs `keep`.
 
 The lamp, where one is configured:
 

@@ -1,4 +1,4 @@
-"""The USB cable in place of a network: the same messages, one a line, with a checksum. main.py takes it for mqtt.Client.
+"""The USB cable in place of a network: the same messages, one a line, with a checksum. app.py takes it for mqtt.Client.
 
     <leaf> <json>*<CRC-32 of all before the *, 8 hex digits>\\n
 

@@ -1,4 +1,4 @@
-"""The command topic: what the gateway asks of the node, and the answers. main.py gives the actions by name."""
+"""The command topic: what the gateway asks of the node, and the answers. app.py gives the actions by name."""
 
 import asyncio
 import json

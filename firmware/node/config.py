@@ -1,4 +1,4 @@
-"""The node's settings: from config.json in flash, then from the retained config topic. main.py loads and hands them out.
+"""The node's settings: from config.json in flash, then from the retained config topic. app.py loads and hands them out.
 
 A node must count whatever its settings look like: what cannot be used is named on the console, one line each, and the
 default holds. What arrives over the config topic is taken as a whole or refused as a whole, and kept in remote.json so that

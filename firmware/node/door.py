@@ -1,4 +1,4 @@
-"""One door: what its light barrier's interrupts saw, through the core's state machine, into records. Built by main.py.
+"""One door: what its light barrier's interrupts saw, through the core's state machine, into records. Built by app.py.
 
 The judging is footfall_core.beam's. Here is the clockwork around it: edges in their order with their own times, and a tick
 now and then so that what depends on time passing (chatter settled, a beam blocked for too long) comes to be.

@@ -1,4 +1,4 @@
-"""The node's topics: who sends on which, and who hears what arrives. main.py builds it on a client, broker or cable."""
+"""The node's topics: who sends on which, and who hears what arrives. app.py builds it on a client, broker or cable."""
 
 from footfall_core import topic
 from node import mqtt

@@ -1,4 +1,4 @@
-"""Records on their way into flash: what everyone appends to, and when it is written. main.py builds it on the spool.
+"""Records on their way into flash: what everyone appends to, and when it is written. app.py builds it on the spool.
 
 Flash is written rather while nobody is in a door, as interrupts wait meanwhile; but no record waits longer than a second.
 The node's own records are made here: boot, and alive ("counting without a break since then").

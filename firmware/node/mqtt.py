@@ -1,4 +1,4 @@
-"""A small MQTT 3.1.1 client over asyncio streams. main.py builds one; uplink, clock and status publish through it.
+"""A small MQTT 3.1.1 client over asyncio streams. app.py builds one; uplink, clock and status publish through it.
 
 Why an own client: docs/mqtt-client-trial.md. It keeps one promise: no wait without a deadline. A broker that stalls,
 a network that swallows packets, a malformed answer: each ends the connection with one line that says why, and the

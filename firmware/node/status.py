@@ -1,4 +1,4 @@
-"""The state topic: retained, so that anyone who asks sees at once how the node is. main.py runs `keep`."""
+"""The state topic: retained, so that anyone who asks sees at once how the node is. app.py runs `keep`."""
 
 import asyncio
 import json

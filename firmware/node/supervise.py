@@ -1,4 +1,4 @@
-"""Tasks that must not end. main.py starts everything that runs for ever through `keep`.
+"""Tasks that must not end. app.py starts everything that runs for ever through `keep`.
 
 An exception that nobody foresaw ends one task, not the counting: it is shown, the task starts again. If that happens over and
 over, the board restarts; what was counted is in flash by then.

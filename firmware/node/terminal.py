@@ -1,6 +1,6 @@
 """The feedback terminal: what the buttons' interrupts saw, through the core's ButtonPanel, into records; and the lamps.
 
-Built by main.py where buttons are configured. A lamp is lit from a counted press until the next visitor's press would
+Built by app.py where buttons are configured. A lamp is lit from a counted press until the next visitor's press would
 count again: dark means "you may vote".
 """
 

@@ -1,4 +1,4 @@
-"""From the spool to the gateway: batches out, acknowledgements in. main.py runs it over MQTT.
+"""From the spool to the gateway: batches out, acknowledgements in. app.py runs it over MQTT.
 
 What is sent is not yet safe: only the gateway's acknowledgement (topic `ack`, retained) lets the spool forget. Up to WINDOW
 batches are on their way at a time. If the acknowledgement stays out, everything from the last acknowledged record on is sent

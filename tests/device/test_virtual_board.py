@@ -1,6 +1,7 @@
 """The virtual board: real MicroPython in virtual time, exact to the millisecond however slow this machine is."""
 
 import calendar
+import contextlib
 import json
 import os
 import random
@@ -811,7 +812,7 @@ def test_a_wrong_certificate_is_refused(make_board: MakeBoard, ca: trustme.CA) -
         def serve() -> None:
             connection, _ = server.accept()
             connection.settimeout(30)
-            with connection, pytest.raises(OSError):  # what TLS calls it, or merely that the client hung up
+            with connection, contextlib.suppress(OSError):  # TLS says why, or the client has merely hung up
                 context.wrap_socket(connection, server_side=True)
 
         thread = threading.Thread(target=serve, daemon=True)

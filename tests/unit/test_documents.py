@@ -334,7 +334,7 @@ def test_the_record_kinds_and_their_fields_are_those_of_the_core():
 
 
 def test_the_fields_of_the_state_are_those_that_the_firmware_sends():
-    tree = ast.parse((ROOT / "firmware/main.py").read_text())
+    tree = ast.parse((ROOT / "firmware/app.py").read_text())
     [state] = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and one.name == "state"]
     [returned] = [one.value for one in ast.walk(state) if isinstance(one, ast.Return)]
     assert isinstance(returned, ast.Dict)
@@ -350,7 +350,7 @@ def test_the_keys_of_the_configuration_are_those_that_the_firmware_takes():
 
 
 def test_the_commands_to_a_node_are_those_that_it_knows():
-    source = (ROOT / "firmware/main.py").read_text()
+    source = (ROOT / "firmware/app.py").read_text()
     [actions] = re.findall(r"\n +actions = \{(.*?)\}", source, re.DOTALL)
     told = [row[0].split("`")[1] for row in rows(section(WIRE, "Commands"))]
     assert sorted(told) == sorted(re.findall(r'"(\w+)":', actions))

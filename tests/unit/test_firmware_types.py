@@ -46,14 +46,14 @@ cache_dir = {base}/cache
         if name:
             (base / "firmware" / name).write_text(text)
         done = subprocess.run(
-            [sys.executable, "-m", "mypy", "--config-file", config, "main.py", "board", "node"],
+            [sys.executable, "-m", "mypy", "--config-file", config, "main.py", "app.py", "board", "node"],
             cwd=base / "firmware",
             capture_output=True,
             text=True,
             check=False,
         )
         assert "Found" in done.stdout or "Success" in done.stdout, done.stdout + done.stderr
-        ours = ("main.py:", "board/", "node/", "lib/")
+        ours = ("main.py:", "app.py:", "board/", "node/", "lib/")
         return [line for line in done.stdout.splitlines() if line.startswith(ours) and ": error:" in line]
 
     return check

@@ -1,0 +1,264 @@
+"""The node's table of contents: what there is, who gets what from whom, and which tasks run. main.py calls `run`.
+
+Everything with pins is in board/, everything with a behaviour in node/, the rules of counting in lib/footfall_core. What not
+every node has is imported where it is made: a node without buttons, or without TLS, has more heap.
+"""
+
+import asyncio
+import gc
+
+import node
+from board import system
+from board.inputs import Inputs
+from board.lamps import Lamps
+from footfall_core import topic
+from node import config, mqtt, spool, status
+from node.beacon import Beacon
+from node.clock import TimeKeeper, Uptime
+from node.commands import Commands
+from node.door import Door
+from node.exchange import HEARD, Exchange
+from node.journal import Journal
+from node.supervise import Supervisor
+from node.uplink import Uplink
+
+SENSORS_WAKE_MS = 200  # after power-up the outputs of light barriers are dead for up to 100 ms
+WATCH_S = 10  # between two feeds of the watchdog
+IDENTIFY_MS = 10000
+ANSWER_FIRST_MS = 1000  # before a restart on command: time for the answer to go out
+PATIENCE_BEFORE_RESTART = 50  # tenths of a second, for whoever is in a door
+
+
+class Node:
+    """All parts of one board, built in the order in which they need each other."""
+
+    def __init__(self):
+        # what it is, and what it keeps
+        self.settings = settings = config.load(system.node_name())
+        self.uptime = Uptime()
+        self.spool = spool.Spool(max_bytes=settings.spool_kb * 1024)
+        self.spool.open()
+        self.doors = []
+        self.journal = Journal(self.spool, self.uptime, self.doors)
+        self.introduce(self.journal.note_boot(system.reset_cause(), settings.revision))
+        self.watchdog = system.Watchdog(settings.watchdog_s and max(settings.watchdog_s, 3 * WATCH_S))
+        self.supervisor = Supervisor(system.stop_with_traceback, self.restart)
+
+        # what it counts
+        for number, barrier in enumerate(settings.barriers):
+            beams = Inputs((barrier["outer"], barrier["inner"]), settings.blocked_level)
+            self.doors.append(Door(number, beams, barrier, self.journal.append, self.uptime))
+        self.terminal = self.make_terminal() if settings.buttons else None
+
+        # how it reaches the gateway
+        self.wifi = self.make_wifi() if settings.wifi else None
+        self.batch_records = spool.BATCH_RECORDS
+        self.client = self.make_cable() if settings.serial else self.make_mqtt_client()
+        self.exchange = exchange = Exchange(self.client, settings.node)
+
+        # what they tell each other
+        self.uplink = Uplink(
+            self.spool,
+            exchange.publisher(topic.RECORDS),
+            self.uptime.now,
+            settings.resend_s,
+            self.batch_records,
+        )
+        self.journal.written = self.uplink.wake
+        self.time = TimeKeeper(
+            self.uptime, exchange.publisher(topic.REPLY), self.journal.append, system.set_clock
+        )
+        self.time.start_from_flash(system.utc_ms(), node.RELEASED_UTC_MS)
+        self.status = status.Status(
+            self.state, exchange.publisher(topic.STATE, retain=True), settings.state_s
+        )
+        self.remote = config.Remote(settings, self.configured)
+        lamp = Lamps((settings.status,)) if settings.status is not None else None
+        self.beacon = Beacon(lamp, self.doors, exchange.connected, self.status.changed)
+        actions = {
+            "align": lambda values: self.beacon.align(bool(values.get("on"))),
+            "identify": self.identify,
+            "reboot": self.restart_soon,
+            "time": self.time.answered,
+            "trace": self.trace,
+        }
+        self.commands = Commands(actions, ("time",), exchange.publisher(topic.REPLY))
+        exchange.hear = {
+            topic.ACK: self.uplink.on_ack,
+            topic.CONFIG: self.remote.received,
+            topic.COMMAND: self.commands.received,
+        }
+        exchange.on_connect = [
+            lambda: print("%s: connected as %s" % ("cable" if settings.serial else "broker", settings.node)),
+            self.uplink.connected,
+            self.time.connected,
+            self.status.changed,
+        ]
+
+    # ---- parts that not every node has
+
+    def make_terminal(self):
+        from node.terminal import Terminal
+
+        settings = self.settings
+        buttons = Inputs(settings.buttons, settings.pressed_level)
+        lamps = Lamps(settings.lamps)
+        return Terminal(buttons, len(settings.buttons), lamps, settings, self.journal.append, self.uptime)
+
+    def make_wifi(self):
+        from board.wifi import Wifi
+
+        return Wifi(self.settings.wifi["ssid"], self.settings.wifi["password"], self.settings.node)
+
+    def make_cable(self):
+        from node.cable import MAX_BATCH_RECORDS, Cable
+
+        self.batch_records = MAX_BATCH_RECORDS
+        return Cable(self.settings.node)
+
+    def make_mqtt_client(self):
+        wanted = self.settings.mqtt
+        if not wanted:
+            return None
+        tls = None
+        if wanted["ca"]:
+            from board.tls import context
+
+            try:
+                tls = context(wanted["ca"])
+            except ValueError as error:
+                print("config.json: mqtt.ca: %s; counting without a broker" % error)
+                return None
+        name = self.settings.node
+        client = mqtt.Client(
+            wanted["host"],
+            wanted["port"],
+            name,
+            wanted["user"],
+            wanted["password"],
+            tls,
+            wanted["server_name"],
+            (topic.of(name, topic.STATE), status.OFFLINE),
+            wanted["keepalive_s"],
+            wanted["deadline_s"],
+        )
+        client.subscriptions = tuple([topic.of(name, leaf) for leaf in HEARD])
+        return client
+
+    # ---- what it tells
+
+    def introduce(self, cause):
+        print(
+            "footfall %s: node %s, boot %d (%s), spool %s, next record %d"
+            % (node.VERSION, self.settings.node, self.spool.boot, cause, self.spool.id, self.spool.next_seq)
+        )
+
+    def state(self):
+        """The state topic's content."""
+        return {
+            "v": 1,
+            "online": True,
+            "fw": node.VERSION,
+            "rev": self.settings.revision,
+            "boot": self.spool.boot,
+            "uptime_s": self.uptime.now() // 1000,
+            "beams": [door.state() for door in self.doors],
+            "faults": [door.faults() for door in self.doors],
+            "stuck": self.terminal.stuck if self.terminal else 0,
+            "spool": self.spool.depth(),
+            "lost": self.spool.lost,
+            "dropped_edges": sum([door.lost_edges() for door in self.doors]),
+            "clock": self.time.known,
+            "clock_error_ms": self.time.error_ms,
+            "heap": system.free_heap(),
+            "rssi": self.wifi.rssi() if self.wifi else None,
+            "connects": self.exchange.connects(),
+            "failures": self.supervisor.failures,
+            "config_error": self.remote.error,
+        }
+
+    # ---- what it is told
+
+    def configured(self, taken):
+        """The settings were changed; or, not `taken`, a change was refused."""
+        if taken:
+            for door, limits in zip(self.doors, self.settings.barriers):
+                door.configure(limits)
+            if self.terminal:
+                self.terminal.configure()
+        self.status.changed()
+
+    def identify(self, _values):
+        if not self.terminal:
+            raise ValueError("no lamps here")
+        self.terminal.identify(IDENTIFY_MS)
+
+    def trace(self, values):
+        for door in self.doors:
+            door.trace(bool(values.get("on")))
+
+    def restart_soon(self, _values):
+        async def restart():
+            await asyncio.sleep_ms(ANSWER_FIRST_MS)
+            for _ in range(PATIENCE_BEFORE_RESTART):
+                if self.journal.all_quiet():
+                    break
+                await asyncio.sleep_ms(100)
+            self.restart("command")
+
+        self.restarting = asyncio.create_task(restart())
+
+    def restart(self, reason):
+        """Restart the board, with everything counted so far in flash."""
+        print("restarting: %s" % reason)
+        try:
+            self.journal.close_because(reason)
+        finally:
+            system.reset()
+
+    # ---- tasks: each sleeps until something happens, and runs for ever
+
+    async def keep_watch(self):
+        """Feed the watchdog; tell faults to whoever asks for the state."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            self.watchdog.feed()
+            for part in self.doors + ([self.terminal] if self.terminal else []):
+                if part.changed:
+                    part.changed = False
+                    self.status.changed()
+
+    def tasks(self):
+        """(name, coroutine function) of every task."""
+        for part in self.doors + ([self.terminal] if self.terminal else []):
+            yield part.name + " edges", part.watch_edges
+            yield part.name + " levels", part.watch_levels
+        yield "flash", self.journal.keep_in_flash
+        yield "alive", lambda: self.journal.keep_alive(self.settings.alive_s)
+        yield "watch", self.keep_watch
+        yield "beacon", self.beacon.keep
+        if self.wifi:
+            yield "wifi", self.wifi.keep
+        if self.client:
+            connected = self.exchange.connected
+            yield "link", lambda: self.client.run(lambda: self.wifi is None or self.wifi.up())
+            yield "uplink", lambda: self.uplink.run(connected)
+            yield "time", lambda: self.time.keep(connected)
+            yield "status", lambda: self.status.keep(connected)
+            yield "commands", self.commands.answer
+        else:
+            print("no broker: counting into flash only")
+
+
+async def main():
+    """Build the node and let it run."""
+    await asyncio.sleep_ms(SENSORS_WAKE_MS)
+    this_node = Node()
+    gc.threshold(gc.mem_free() // 4)  # loading is over: fewer collections, for which interrupts wait
+    keep = this_node.supervisor.keep
+    await asyncio.gather(*[keep(name, start) for name, start in this_node.tasks()])
+
+
+def run():
+    """Count until the power goes, or a restart is asked for."""
+    asyncio.run(main())
