@@ -3,19 +3,24 @@
 `footfall_gateway._beam` is firmware/lib/footfall_core/beam.py, the file that the board runs, compiled with the types in
 _beam.pxd; `footfall_gateway._columns` opens it to columns. Where Cython, a C compiler or Python.h is missing, both are
 left out, the installation still succeeds, and `footfall_gateway.counting` says that it counts in pure Python.
+
+A wheel also carries the board's firmware, which `footfall flash` compiles and copies.
 """
 
 import ast
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 CORE = "firmware/lib/footfall_core/beam.py"
 CORE_WITH_VALUES = "build/cython/beam.py"
 PACKAGE = "gateway/footfall_gateway"
+FIRMWARE = "footfall_gateway/commissioning/firmware"  # in a wheel
 # -fno-semantic-interposition lets the compiler inline across what Cython exports to `_columns`
 COMPILE = [] if sys.platform == "win32" else ["-O3", "-fno-semantic-interposition"]
 DIRECTIVES = {
@@ -119,4 +124,19 @@ class BuildOrSay(build_ext):
             raise
 
 
-setup(ext_modules=compiled_core(), cmdclass={"build_ext": BuildOrSay})
+class WithFirmware(build_py):
+    """Puts a copy of the firmware beside the code that flashes it; a checkout, editable or not, has firmware/ itself."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        package_list = Path("firmware/package.json")
+        names = [source for _, source in json.loads(package_list.read_text(encoding="utf-8"))["urls"]]
+        for name in [package_list.name, *names]:
+            target = Path(self.build_lib, FIRMWARE, name)
+            self.mkpath(str(target.parent))
+            self.copy_file(str(Path("firmware", name)), str(target))
+
+
+setup(ext_modules=compiled_core(), cmdclass={"build_ext": BuildOrSay, "build_py": WithFirmware})

@@ -308,8 +308,11 @@ def _status(arguments: Sequence[str] | None) -> int:
 
 def _in_words(error: Exception) -> tuple[Sequence[str], int]:
     """What went wrong, a line for each thing, and the exit code."""
+    from footfall_gateway.commissioning import CommissioningError  # noqa: PLC0415
     from footfall_gateway.database import LedgerError  # noqa: PLC0415
 
+    if isinstance(error, CommissioningError):
+        return error.lines, FAILED
     if isinstance(error, SettingsError):
         return error.problems, WRONG_INPUT
     if isinstance(error, ClockError):

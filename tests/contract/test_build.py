@@ -24,6 +24,11 @@ COPIED = (
     "README.md",
     "LICENSE",
 )
+FIRMWARE_FILES = [
+    path
+    for path in [*(ROOT / "firmware").rglob("*.py"), ROOT / "firmware/package.json"]
+    if path.name != "manifest.py"
+]
 LIMIT_S = 280
 
 
@@ -61,6 +66,14 @@ def names_in(wheel):
         return archive.namelist()
 
 
+def firmware_in(wheel):
+    """What `footfall flash` will find there: the path below its firmware folder, and the bytes."""
+    inside = "footfall_gateway/commissioning/firmware/"
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.startswith(inside)]
+        return {name.removeprefix(inside): archive.read(name) for name in names}
+
+
 def extensions(names):
     return sorted(Path(name).name.partition(".")[0] for name in names if name.endswith((".so", ".pyd")))
 
@@ -76,6 +89,9 @@ def test_a_wheel_made_from_the_source_archive_has_the_compiled_engine(project, t
     names = names_in(wheel)
     assert extensions(names) == ["_beam", "_columns"]
     assert not [name for name in names if name.endswith((".c", ".pyx", ".pxd"))]
+    assert firmware_in(wheel) == {
+        path.relative_to(ROOT / "firmware").as_posix(): path.read_bytes() for path in FIRMWARE_FILES
+    }
     for module in ("footfall_core/beam.py", "footfall_gateway/counting.py", "footfall_gateway/_beam.pyi"):
         assert module in names
 
@@ -84,7 +100,8 @@ def test_a_wheel_made_from_the_source_archive_has_the_compiled_engine(project, t
         archive.extractall(installed)
     found = (
         "from footfall_gateway.engine import engine; import footfall_gateway._beam as it; "
-        "print(engine().name, it.__file__, hasattr(it.Barrier(), '_place'))"
+        "from footfall_gateway.commissioning.device_files import firmware_folder; "
+        "print(engine().name, it.__file__, hasattr(it.Barrier(), '_place'), firmware_folder())"
     )
     done = subprocess.run(
         [sys.executable, "-S", "-c", found],
@@ -95,9 +112,10 @@ def test_a_wheel_made_from_the_source_archive_has_the_compiled_engine(project, t
         timeout=60,
         check=True,
     )
-    name, file, untyped = done.stdout.split()
+    name, file, untyped, firmware = done.stdout.split()
     assert (name, untyped) == ("compiled", "False")
     assert Path(file).is_relative_to(installed)
+    assert Path(firmware).is_relative_to(installed)
 
 
 @pytest.mark.parametrize("missing", ["no compiler", "no Python.h"])
