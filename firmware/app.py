@@ -45,6 +45,9 @@ class Node:
         self.supervisor = Supervisor(system.stop_with_traceback, self.restart)
 
         # what it counts
+        self.carrier = (
+            self.make_carrier() if settings.carrier is not None else None
+        )  # before a beam is looked at
         for number, barrier in enumerate(settings.barriers):
             beams = Inputs((barrier["outer"], barrier["inner"]), settings.blocked_level)
             self.doors.append(Door(number, beams, barrier, self.journal.append, self.uptime))
@@ -104,6 +107,11 @@ class Node:
         buttons = Inputs(settings.buttons, settings.pressed_level)
         lamps = Lamps(settings.lamps)
         return Terminal(buttons, len(settings.buttons), lamps, settings, self.journal.append, self.uptime)
+
+    def make_carrier(self):
+        from board.carrier import Carrier
+
+        return Carrier(self.settings.carrier, self.settings.carrier_hz)
 
     def make_wifi(self):
         from board.wifi import Wifi

@@ -32,6 +32,7 @@ _PANEL = {
 _NODE = {
     "blocked_level": (1, 0, 1),  # a broken beam, a cut cable and a sensor without power all read high
     "pressed_level": (0, 0, 1),
+    "carrier_hz": (38000, 30000, 60000),
     "spool_kb": (1024, 16, 8192),
     "watchdog_s": (60, 0, 600),  # 0: none, for tinkering at the REPL
     "alive_s": (300, 10, 3600),
@@ -40,7 +41,7 @@ _NODE = {
 }
 _MQTT = {"port": (None, 1, 65535), "keepalive_s": (30, 5, 600), "deadline_s": (10, 1, 120)}
 _KNOWN = (
-    ("node", "wifi", "mqtt", "serial", "status", "barriers", "buttons", "lamps")
+    ("node", "wifi", "mqtt", "serial", "status", "carrier", "barriers", "buttons", "lamps")
     + tuple(_NODE)
     + tuple(_PANEL)
 )
@@ -112,6 +113,7 @@ class Settings:
         self.buttons = ()
         self.lamps = ()
         self.status = None  # pin of the status lamp
+        self.carrier = None  # pin of the emitters' carrier
         for setting, default in _defaults(_NODE) + _defaults(_PANEL):
             setattr(self, setting, default)
         self.revision = 0
@@ -163,6 +165,7 @@ def _take(settings, values, report):
         _take_buttons,
         _take_lamps,
         _take_status,
+        _take_carrier,
     ]
     parts += [_number_taker(name, bounds) for table in (_NODE, _PANEL) for name, bounds in table.items()]
     for take in parts:
@@ -249,6 +252,11 @@ def _take_lamps(settings, values, used):
 def _take_status(settings, values, used):
     if values.get("status") is not None:
         settings.status = _pin(values["status"], pin_table.OUTPUTS, used, "status")
+
+
+def _take_carrier(settings, values, used):
+    if values.get("carrier") is not None:
+        settings.carrier = _pin(values["carrier"], pin_table.OUTPUTS, used, "carrier")
 
 
 def _pins(values, name, allowed, used):

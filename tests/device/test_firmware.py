@@ -605,6 +605,29 @@ def test_the_status_lamp_tells_how_the_node_is_and_aligning_shows_the_beams(worl
     assert w.board.tracebacks == []
 
 
+def test_the_carrier_of_bare_emitters_runs_before_a_beam_is_looked_at(world, mosquitto, gateway):
+    w = world(mosquitto, carrier=23, carrier_hz=56000, lamps=[18])
+    w.board.start()
+    w.board.wait_for_console("footfall .* boot 1")
+    w.board.wait_for_console("broker: connected")
+    assert w.board.duties == {23: 65535 // 3}
+    levels = [one.level for one in w.board.output_log if one.pin == 23]
+    assert levels[0] == 0  # dark at first
+    assert levels.count(1) == 1  # then for good
+    assert levels[-1] == 1
+    w.walk(2)
+    w.walked()
+    assert_all_arrived(gateway, w)
+
+
+def test_a_carrier_on_the_pin_of_a_lamp_is_refused_and_the_lamp_stays(world, mosquitto, gateway):
+    w = world(mosquitto, carrier=23, buttons=[25], lamps=[23])
+    w.board.start()
+    w.board.wait_for_console("config.json: carrier is 23, expected a pin that nothing else uses")
+    w.board.wait_for_console("broker: connected")
+    assert w.board.duties == {}
+
+
 def test_on_a_cable_the_records_are_lines_on_the_console(world, mosquitto):
     w = world(mosquitto, serial=True)
     w.board.start()

@@ -1,7 +1,11 @@
 """Parts of the node on the real MicroPython, each with the world that it needs and no more."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
+CHIPS = tomllib.loads((Path(__file__).parents[2] / "hardware" / "pins.toml").read_text("utf-8"))
 FAKE_PINS = """
 import sys
 class Pin:
@@ -274,3 +278,36 @@ asyncio.run(main())
     )
     assert seen == [3, ["task two fails"], 8, seen[3], 6]
     assert "starting it again" in seen[3]
+
+
+@pytest.mark.parametrize(
+    ("machine", "chip"),
+    [
+        ("Generic ESP32 module with ESP32", "esp32"),
+        ("Generic ESP32 module with SPIRAM with ESP32", "esp32"),
+        ("Generic ESP32S3 module with ESP32S3", "esp32s3"),
+        ("Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", "esp32s3"),
+        ("ESP32C3 module with ESP32C3", "esp32c3"),
+        ("LOLIN_C3_MINI with ESP32-C3FH4", "esp32c3"),
+        ("linux [GCC 14.2.0] version", "esp32"),
+        ("", "esp32"),
+    ],
+)
+def test_the_pins_are_those_of_the_chip_that_it_runs_on(run_on_board, machine, chip):
+    chosen, outer, carrier, loaded = run_on_board(
+        """
+class implementation:
+    _machine = sys.argv[1]
+class FakeSys:
+    pass
+FakeSys.implementation = implementation
+real = sys.modules
+real["sys"] = FakeSys
+from board import pin_table
+show([pin_table.chip(sys.argv[1]), pin_table.OUTER, pin_table.CARRIER, [m for m in real if m.startswith("board.pins_")]])
+""",
+        machine,
+    )
+    assert chosen == chip
+    assert [outer, carrier] == [CHIPS[chip]["roles"][role] for role in ("outer", "carrier")]
+    assert loaded == [f"board.pins_{chip}"]
