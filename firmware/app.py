@@ -15,7 +15,8 @@ from footfall_core import topic
 from node import config, mqtt, spool, status
 from node.beacon import Beacon
 from node.clock import TimeKeeper, Uptime
-from node.commands import Commands
+from node.commands import Commands, aside
+from node.console import Console
 from node.door import Door
 from node.exchange import HEARD, Exchange
 from node.journal import Journal
@@ -40,7 +41,8 @@ class Node:
         self.spool.open()
         self.doors = []
         self.journal = Journal(self.spool, self.uptime, self.doors)
-        self.introduce(self.journal.note_boot(system.reset_cause(), settings.revision))
+        self.cause = self.journal.note_boot(system.reset_cause(), settings.revision)
+        self.introduce()
         self.watchdog = system.Watchdog(settings.watchdog_s and max(settings.watchdog_s, 3 * WATCH_S))
         self.supervisor = Supervisor(system.stop_with_traceback, self.restart)
 
@@ -56,6 +58,7 @@ class Node:
         # how it reaches the gateway
         self.wifi = self.make_wifi() if settings.wifi else None
         self.batch_records = spool.BATCH_RECORDS
+        self.console = Console()
         self.client = self.make_cable() if settings.serial else self.make_mqtt_client()
         self.exchange = exchange = Exchange(self.client, settings.node)
 
@@ -81,7 +84,10 @@ class Node:
         actions = {
             "align": lambda values: self.beacon.align(bool(values.get("on"))),
             "identify": self.identify,
+            "info": lambda values: aside("info", self, values),
+            "log": lambda values: aside("logbook", values),
             "reboot": self.restart_soon,
+            "test": lambda values: aside("selftest", self, values),
             "time": self.time.answered,
             "trace": self.trace,
         }
@@ -91,6 +97,8 @@ class Node:
             topic.CONFIG: self.remote.received,
             topic.COMMAND: self.commands.received,
         }
+        if not settings.serial:
+            self.hear_on_console()
         exchange.on_connect = [
             lambda: print("%s: connected as %s" % ("cable" if settings.serial else "broker", settings.node)),
             self.uplink.connected,
@@ -122,7 +130,7 @@ class Node:
         from node.cable import MAX_BATCH_RECORDS, Cable
 
         self.batch_records = MAX_BATCH_RECORDS
-        return Cable(self.settings.node)
+        return Cable(self.settings.node, self.console)
 
     def make_mqtt_client(self):
         wanted = self.settings.mqtt
@@ -153,12 +161,30 @@ class Node:
         client.subscriptions = tuple([topic.of(name, leaf) for leaf in HEARD])
         return client
 
+    def hear_on_console(self):
+        """Commands and configurations from the USB cable, beside those from the broker."""
+
+        async def answer(text):
+            await self.console.write(topic.REPLY, text.encode())
+
+        self.console.hear = {
+            topic.COMMAND: lambda content: self.commands.received(content, answer),
+            topic.CONFIG: lambda content: self.remote.received(str(content, "utf-8")),
+        }
+
     # ---- what it tells
 
-    def introduce(self, cause):
+    def introduce(self):
         print(
             "footfall %s: node %s, boot %d (%s), spool %s, next record %d"
-            % (node.VERSION, self.settings.node, self.spool.boot, cause, self.spool.id, self.spool.next_seq)
+            % (
+                node.VERSION,
+                self.settings.node,
+                self.spool.boot,
+                self.cause,
+                self.spool.id,
+                self.spool.next_seq,
+            )
         )
 
     def state(self):
@@ -245,6 +271,8 @@ class Node:
         yield "alive", lambda: self.journal.keep_alive(self.settings.alive_s)
         yield "watch", self.keep_watch
         yield "beacon", self.beacon.keep
+        yield "console", self.console.listen
+        yield "commands", self.commands.answer
         if self.wifi:
             yield "wifi", self.wifi.keep
         if self.client:
@@ -253,7 +281,6 @@ class Node:
             yield "uplink", lambda: self.uplink.run(connected)
             yield "time", lambda: self.time.keep(connected)
             yield "status", lambda: self.status.keep(connected)
-            yield "commands", self.commands.answer
         else:
             print("no broker: counting into flash only")
 

@@ -1,6 +1,7 @@
 """The chip itself: its name, why it started, restarting, the watchdog, the memory, the clock. Used by app.py."""
 
 import gc
+import os
 import sys
 import time
 
@@ -21,6 +22,11 @@ def node_name():
     return "ff-" + "".join("%02x" % byte for byte in machine.unique_id()[-4:])
 
 
+def board_name():
+    """Which board this is, in the words of whoever built its MicroPython."""
+    return sys.implementation._machine  # noqa: SLF001 - it has no other name
+
+
 def reset_cause():
     """Why the board started, in one or two words."""
     cause = machine.reset_cause()
@@ -39,6 +45,12 @@ def free_heap():
     """Bytes of heap that are free, garbage included out."""
     gc.collect()
     return gc.mem_free()
+
+
+def free_flash_kb():
+    """Kilobytes that the flash has left for files."""
+    block_bytes, _, _, free_blocks = os.statvfs(".")[:4]
+    return block_bytes * free_blocks // 1024
 
 
 def stop_with_traceback(error):

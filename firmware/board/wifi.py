@@ -23,6 +23,7 @@ class Wifi:
         self._ssid = ssid
         self._password = password
         self._report = report
+        self.problem = None  # why there is no network, in words
         network.hostname(hostname)
         self._wlan = network.WLAN(network.STA_IF)
 
@@ -39,6 +40,10 @@ class Wifi:
         except (OSError, ValueError):
             return None
 
+    def address(self):
+        """The address in the network; 0.0.0.0 without one."""
+        return self._wlan.ifconfig()[0]
+
     async def keep(self):
         """Join the network, and again whenever it is lost; for ever."""
         pause_s = 1
@@ -54,12 +59,14 @@ class Wifi:
                 self._report("WiFi %s: %s" % (self._ssid, error))
             if self.up():
                 pause_s = 1
-                self._report("WiFi %s: connected, address %s" % (self._ssid, self._wlan.ifconfig()[0]))
+                self.problem = None
+                self._report("WiFi %s: connected, address %s" % (self._ssid, self.address()))
                 while self.up():
                     await asyncio.sleep(10)
                 self._report("WiFi %s: lost" % self._ssid)
                 continue
-            self._report("WiFi %s: %s; trying again in %d s" % (self._ssid, self._reason(), pause_s))
+            self.problem = self._reason()
+            self._report("WiFi %s: %s; trying again in %d s" % (self._ssid, self.problem, pause_s))
             self._wlan.disconnect()
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

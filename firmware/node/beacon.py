@@ -31,12 +31,18 @@ class Beacon:
         self._report = report
         self._align_since = None
         self._told = {}
+        self._blinks = 0
         self._wake = asyncio.Event()
 
     def align(self, on):
         """Begin or end aligning."""
         self._align_since = ticks_ms() if on else None
         self._told = {}
+        self._wake.set()
+
+    def blink(self, times):
+        """Flash the lamp a few times, for the self-test."""
+        self._blinks = times
         self._wake.set()
 
     async def keep(self):
@@ -47,6 +53,9 @@ class Beacon:
                 await self._show_beams()
             elif not self._lamp:
                 await self._wake.wait()
+            elif self._blinks:
+                self._blinks -= 1
+                await self._flash(150, 150)
             elif any(door.faults() for door in self._doors):
                 await self._flash(500, 500)
             elif not self._in_touch():

@@ -1,20 +1,37 @@
-"""The command topic: what the gateway asks of the node, and the answers. app.py gives the actions by name."""
+"""The command topic, and command lines on the USB console: what is asked of the node, and the answers. app.py gives the
+actions by name."""
 
 import asyncio
 import json
+import sys
 
 from micropython import const
 
+import node as package
 from footfall_core import payload
 
 MAX_WAITING = const(8)  # answers that wait for a connection; further commands are not taken
+MAX_ANSWER_BYTES = const(2048)  # what a gateway takes, and what a line may be long
+
+
+def aside(name, *arguments):
+    """What `answer(*arguments)` of the module node.`name` returns. The module is forgotten again: it is rarely needed, and
+    memory always."""
+    module = __import__("node." + name, None, None, ("answer",))
+    try:
+        return module.answer(*arguments)
+    finally:
+        sys.modules.pop("node." + name, None)
+        if hasattr(package, name):
+            delattr(package, name)
 
 
 class Commands:
-    """actions: name -> function(values) that raises ValueError where it cannot; publish(text) is async.
+    """actions: name -> function(values) that raises ValueError, in words, where it cannot; publish(text) is async.
 
     A command is {"v":1,"do":name,"id":...}; the answer {"v":1,"do":name,"id":...,"ok":true} or with "error" instead.
-    Actions in `silent` get no answer.
+    An action may return a dict, whose items go into the answer, or a coroutine that will return one: then others are heard
+    meanwhile, but only one such runs at a time. Actions in `silent` get no answer.
     """
 
     def __init__(self, actions, silent, publish, report=print):
@@ -22,11 +39,12 @@ class Commands:
         self._silent = silent
         self._publish = publish
         self._report = report
-        self._answers = []
+        self._answers = []  # (how to publish it, answer)
+        self._running = None  # name of the action that takes its time
         self._wake = asyncio.Event()
 
-    def received(self, text):
-        """A command, as received."""
+    def received(self, text, publish=None):
+        """A command, as received; its answer goes through `publish`, or else to the command topic's counterpart."""
         try:
             values = payload.loads(text)
         except payload.PayloadError as error:
@@ -37,17 +55,52 @@ class Commands:
             return
         name = values.get("do")
         answer = {"v": 1, "do": name, "id": values.get("id")}
+        publish = publish or self._publish
+        result = None
         try:
             if name not in self._actions:
                 raise ValueError("unknown command")
-            self._actions[name](values)
-            answer["ok"] = True
+            result = self._actions[name](values)
+            if hasattr(result, "send"):
+                if self._running:
+                    result.close()
+                    raise ValueError("busy with %s, ask again later" % self._running)
+                self._running = name
+                self._task = asyncio.create_task(self._finish(result, answer, publish))
+                return
         except ValueError as error:
-            self._report("command %s: %s" % (name, error))
-            answer["error"] = str(error)
+            self._refuse(answer, error)
         if name not in self._silent:
-            self._answers.append(json.dumps(answer))
-            self._wake.set()
+            self._put(answer, result, publish)
+
+    async def _finish(self, coroutine, answer, publish):
+        result = None
+        try:
+            result = await coroutine
+        except ValueError as error:
+            self._refuse(answer, error)
+        except Exception as error:  # nobody else would see it, and whoever asked waits
+            self._refuse(answer, "%s %s" % (type(error).__name__, error))
+        finally:
+            self._running = None
+        self._put(answer, result, publish)
+
+    def _refuse(self, answer, error):
+        self._report("command %s: %s" % (answer["do"], error))
+        answer["error"] = str(error)
+
+    def _put(self, answer, result, publish):
+        if "error" not in answer:
+            answer["ok"] = True
+            if result:
+                answer.update(result)
+        text = json.dumps(answer, separators=(",", ":"))
+        if len(text) > MAX_ANSWER_BYTES:
+            text = json.dumps(
+                {"v": 1, "do": answer["do"], "id": answer["id"], "error": "the answer is too long"}
+            )
+        self._answers.append((publish, text))
+        self._wake.set()
 
     async def answer(self):
         """Send the answers; for ever."""
@@ -55,4 +108,5 @@ class Commands:
             await self._wake.wait()
             self._wake.clear()
             while self._answers:
-                await self._publish(self._answers.pop(0))
+                publish, text = self._answers.pop(0)
+                await publish(text)

@@ -103,6 +103,7 @@ class Client:
         self.connected = False
         self.connects = 0  # how often a connection came to be since boot
         self.skipped = 0  # incoming messages that were too long
+        self.problem = None  # why there is no connection, in words
         self._host = host
         self._port = port
         self._name = name
@@ -170,6 +171,7 @@ class Client:
             except (OSError, EOFError, ValueError, MqttError, asyncio.TimeoutError) as error:
                 self._failure = error
             reason = str(self._failure) if isinstance(self._failure, MqttError) else why(self._failure)
+            self.problem = reason
             pause_ms = self._retry_s * 1000
             pause_ms = (
                 pause_ms // 2 + random.getrandbits(16) * pause_ms // 65536
@@ -193,6 +195,7 @@ class Client:
             reader = asyncio.create_task(self._read_packets())
             self.connected = True
             self.connects += 1
+            self.problem = None
             self._failures = 0
             if self.on_connect:
                 self.on_connect()

@@ -26,6 +26,7 @@ class Terminal:
         self.name = "terminal"
         self.stuck = 0  # bits of buttons that are held down for too long
         self.changed = False  # `stuck` changed since this was last set to False
+        self.tried = 0  # bits of the buttons that were pressed in the self-test
         self._inputs = inputs
         self._buttons = buttons
         self._lamps = lamps
@@ -35,20 +36,41 @@ class Terminal:
         self._report = report
         self._held_ms = 0
         self._identify_ms = 0
+        self._testing = False
         self.configure()
 
     def configure(self):
         """Take over the settings as they are now."""
-        self._panel = ButtonPanel(self._buttons, self._settings.debounce_ms, self._settings.lockout_ms)
+        self._panel = self._new_panel()
         self._down = self._inputs.read()
         self._panel.start(self._down)
         self._tick = ticks_ms()
         self._lit = 0
 
+    def _new_panel(self):
+        return ButtonPanel(self._buttons, self._settings.debounce_ms, self._settings.lockout_ms)
+
     def identify(self, duration_ms):
         """Flash all lamps for a while, so that whoever stands there sees which terminal it is."""
         self._identify_ms = duration_ms
         self._inputs.changed.set()
+
+    def test(self, on):
+        """Begin or end the self-test: meanwhile presses are no votes, and whoever tests has the lamps."""
+        self._testing = on
+        if on:
+            self.tried = 0
+        else:
+            self.configure()  # what a finger does at this moment is no vote either
+        self._inputs.changed.set()
+
+    def show(self, bits):
+        """Light exactly these lamps: for the self-test."""
+        self._lamps.show(bits)
+
+    def held(self):
+        """Bits of the buttons that are down at this moment."""
+        return self._inputs.read()
 
     async def watch_edges(self):
         """Judge contacts as they move, and let time pass until the lockout is over and the lamps are dark; for ever."""
@@ -86,12 +108,12 @@ class Terminal:
         if self._panel.quiet():
             self._lit = 0
             for button, n in enumerate(self._panel.take_suppressed()):
-                if n:
+                if n and not self._testing:
                     self._append((self._uptime.now(), record.SUPPRESSED, button, n))
         if self._identify_ms > 0:
             self._identify_ms = max(self._identify_ms - TICK_MS, 0)
             self._lamps.show(-1 if self._identify_ms // 250 & 1 else 0)
-        else:
+        elif not self._testing:
             self._lamps.show(self._lit)
 
     def _take_edges(self):
@@ -109,6 +131,11 @@ class Terminal:
         button = 0
         while not voted >> button & 1:
             button += 1
+        if self._testing:
+            self.tried |= voted
+            self._panel = self._new_panel()  # no lockout: the next button is tried at once
+            self._panel.start(down)
+            return
         t_ms = max(self._uptime.at(tick) - self._panel.press_ago_ms, 0)
         self._append((t_ms, record.PRESS, button, self._settings.question))
         self._report("press t=%d button=%d question=%d" % (t_ms, button, self._settings.question))

@@ -16,13 +16,15 @@ WAIT_S = 30
 DEVICE = """
 import asyncio, time
 from node.cable import Cable, MAX_BATCH_RECORDS
+from node.console import Console
 from node.clock import Uptime
 from node.spool import Spool
 from node.uplink import Uplink
 spool = Spool()
 spool.open()
 spool.append((0, "R", "power", "test", 0))
-cable = Cable("ff-test")
+console = Console()
+cable = Cable("ff-test", console)
 async def send(text):
     await cable.publish("footfall/1/ff-test/records", text.encode())
     return True
@@ -44,12 +46,13 @@ async def count():
             uplink.wake()
         await asyncio.sleep_ms(5)
 async def main():
+    asyncio.create_task(console.listen())
     asyncio.create_task(cable.run(lambda: True))
     asyncio.create_task(uplink.run(lambda: cable.connected))
     await count()
     while spool.depth():
         await asyncio.sleep_ms(50)
-    print("all acknowledged, %d damaged" % cable.damaged)
+    print("all acknowledged, %d damaged" % console.damaged)
 asyncio.run(main())
 """
 
