@@ -80,7 +80,12 @@ class Journal:
         while True:
             await asyncio.sleep(every_s)
             self.note_alive()
-            self._spool.save_totals()
+            try:
+                self._spool.save_totals()
+            except (
+                OSError
+            ) as error:  # the flash is full of other things: the segments still have what is counted
+                self._report("spool: cannot note the totals (%s)" % error)
             gc.collect()
 
     def _flush(self):

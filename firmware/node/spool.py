@@ -35,6 +35,9 @@ _WRITE_BYTES = const(512)
 _SMALLEST_FRAME = const(5)
 _LONGEST_HEADER = const(24)
 _NO_SPACE = const(28)  # ENOSPC: littlefs says it, errno does not name it
+# What a full flash is freed to. littlefs copies a segment's block for every flush: with a block or two to spare, each
+# segment would end after a few records, as every flush met a full flash again, and yet occupy a whole block.
+_SPARE_BLOCKS = const(8)
 
 
 def _whole(value):
@@ -101,7 +104,7 @@ class Spool:
             flash.write("boot.json", '{"boot":%d}' % self.boot)
         except OSError as error:  # the boot's first segment will carry the number
             self._report("spool: cannot note the boot (%s)" % error)
-            self._drop_oldest("the flash may be full")
+            self._make_room("the flash may be full")
         return self.boot
 
     def _age(self, spool_id):
@@ -172,7 +175,7 @@ class Spool:
         except OSError as error:
             self._close()  # what part of it got there is unknown: go on in a new segment
             if error.args[0] == _NO_SPACE:
-                self._drop_oldest("the flash is full")
+                self._make_room("the flash is full")
             self._bound_pending()
             raise
         while self._bytes > self._max_bytes and len(self._firsts) > 1:
@@ -379,3 +382,14 @@ class Spool:
             self.lost += lost
             self._report("spool: %s, %d records that the gateway does not have are given up" % (reason, lost))
         self._remove_oldest()
+
+    def _make_room(self, reason):
+        """The flash has refused: give up the oldest segment, and more until there is room to write in."""
+        self._drop_oldest(reason)
+        while len(self._firsts) > 1 and self._free_blocks() < _SPARE_BLOCKS:
+            self._drop_oldest(reason)
+
+    def _free_blocks(self):
+        found = os.statvfs(self._folder)
+        # littlefs counts some blocks of an open file twice: a full flash then has 2**32 - 3 free ones
+        return found[3] if found[3] <= found[2] else 0

@@ -10,7 +10,11 @@ import pytest
 
 from footfall_simulator import parts
 
-FIRMWARE = Path(__file__).parents[2] / "firmware"
+ROOT = Path(__file__).parents[2]
+FIRMWARE = ROOT / "firmware"
+CHIP = (
+    ROOT / "simulator/footfall_simulator/virtual_board/chip"
+)  # flash_chip: a block device for the real littlefs
 HEAP_KB = 192  # on this 64-bit port a fair stand-in for the 100 KB that an ESP32 leaves to the firmware
 TIMEOUT_S = 120
 
@@ -27,15 +31,15 @@ def flash(tmp_path: Path) -> Path:
 def run_on_board(micropython: parts.Micropython, flash: Path) -> Callable[..., Any]:
     """Run a piece of MicroPython with the firmware on its path, in the flash; returns what `show(...)` printed last."""
 
-    def run(code: str, *arguments: object) -> Any:
+    def run(code: str, *arguments: object, heap_kb: int = HEAP_KB) -> Any:
         command = micropython.command(
             [
                 "-c",
                 "import json, sys\ndef show(x): print('SHOWN', json.dumps(x))\n" + code,
                 *map(str, arguments),
             ],
-            heap_kb=HEAP_KB,
-            path=[FIRMWARE, FIRMWARE / "lib"],
+            heap_kb=heap_kb,
+            path=[FIRMWARE, FIRMWARE / "lib", CHIP],
         )
         done = subprocess.run(
             command.argv,
