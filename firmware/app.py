@@ -12,7 +12,7 @@ from board import system
 from board.inputs import Inputs
 from board.lamps import Lamps
 from footfall_core import topic
-from node import config, mqtt, spool, status
+from node import boot, config, mqtt, spool, status
 from node.beacon import Beacon
 from node.clock import TimeKeeper, Uptime
 from node.commands import Commands, aside
@@ -38,10 +38,10 @@ class Node:
         self.settings = settings = config.load(system.node_name())
         self.uptime = Uptime()
         self.spool = spool.Spool(max_bytes=settings.spool_kb * 1024)
-        self.spool.open()
+        boot.number(self.spool.open())
         self.doors = []
         self.journal = Journal(self.spool, self.uptime, self.doors)
-        self.cause = self.journal.note_boot(system.reset_cause(), settings.revision)
+        self.cause = self.journal.note_boot(boot.cause(system.reset_cause()), settings.revision)
         self.introduce()
         self.watchdog = system.Watchdog(settings.watchdog_s and max(settings.watchdog_s, 3 * WATCH_S))
         self.supervisor = Supervisor(system.stop_with_traceback, self.restart)
@@ -194,6 +194,8 @@ class Node:
             "online": True,
             "fw": node.VERSION,
             "rev": self.settings.revision,
+            "slot": boot.slot(),
+            "safe": boot.safe(),
             "boot": self.spool.boot,
             "uptime_s": self.uptime.now() // 1000,
             "beams": [door.state() for door in self.doors],
@@ -294,6 +296,7 @@ async def main():
     await asyncio.gather(*[keep(name, start) for name, start in this_node.tasks()])
 
 
-def run():
-    """Count until the power goes, or a restart is asked for."""
+def run(facts=None):
+    """Count until the power goes, or a restart is asked for. facts: from the loader, see main.py."""
+    boot.begin(facts, node.VERSION)
     asyncio.run(main())

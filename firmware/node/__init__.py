@@ -8,6 +8,7 @@ mqtt      the broker, over asyncio streams                       cable     a USB
 status    the state topic                                        console   the USB console, beside or instead of the broker
 commands  the command topic                                      flash     small files that are never half
 supervise tasks that must not end                                beacon    the status lamp, aligning
+boot      what the loader says and is told
 
 Loaded when a command asks for them, and forgotten again: info, logbook, selftest.
 """
