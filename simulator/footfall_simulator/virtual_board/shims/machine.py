@@ -128,19 +128,22 @@ class Timer:
 
 
 class WDT:
+    # One for the whole board: a second WDT() only sets another time.
+    _us = 0
+    _alarm = None
+
     def __init__(self, id=0, timeout=5000):
-        self._us = timeout * 1000
-        self._alarm = None
+        WDT._us = timeout * 1000
         _board.tell(_board.WATCHDOG, timeout)
         self.feed()
 
     def feed(self):
-        if self._alarm:
-            _board.drop_alarm(self._alarm)
-        self._alarm = _board.add_alarm(now() + self._us, self._bite)
+        if WDT._alarm:
+            _board.drop_alarm(WDT._alarm)
+        WDT._alarm = _board.add_alarm(now() + WDT._us, self._bite)
 
     def _bite(self, _alarm):
-        print("watchdog: not fed for %d ms" % (self._us // 1000))
+        print("watchdog: not fed for %d ms" % (WDT._us // 1000))
         _board.reset(WDT_RESET)
 
 
