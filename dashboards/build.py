@@ -130,6 +130,8 @@ def panels() -> list[dict[str, Any]]:
         node_reports(),
         gateway_now(),
         gateway_over_time(),
+        passersby_by_hour(),
+        capture_by_hour(),
     ]
 
 
@@ -493,6 +495,48 @@ def gateway_over_time() -> dict[str, Any]:
     return panel
 
 
+def passersby_by_hour() -> dict[str, Any]:
+    query = (
+        f'SELECT "passers_by" FROM "passersby_hour" WHERE $timeFilter AND {SITE} '
+        f'AND ({WATCHED} OR "passers_by" > 0) GROUP BY "site", "door"'
+    )
+    return _bars(
+        Text("Passanten je Stunde", "Passers-by per hour"),
+        Text(
+            "Menschen, die draußen an einer Lichtschranke für Passanten vorbeigingen, beide Richtungen zusammen. Sie sind in keiner "
+            "Besucherzahl enthalten. Wer zweimal vorbeigeht, zählt zweimal. Leer, wo keine solche Schranke eingerichtet ist.",
+            "People who walked past a light barrier for passers-by outside, both directions together. They are in no number of "
+            "visitors. Whoever walks past twice counts twice. Empty where no such barrier is set up.",
+        ),
+        (0, 49, 12, 8),
+        [_series("A", query, PER_DOOR)],
+        interval="1h",
+    )
+
+
+def capture_by_hour() -> dict[str, Any]:
+    # A quotient of sums, not a mean of quotients: an hour with three people outside must not weigh as much as one with 300
+    query = (
+        'SELECT 100 * sum("visitors") / sum("passers_by") FROM "capture_hour" '
+        f'WHERE $timeFilter AND {SITE} AND "passers_by" > 0 GROUP BY time($__interval), "site", "door" fill(none)'
+    )
+    return _bars(
+        Text("Eintrittsquote", "Capture rate"),
+        Text(
+            "Auf hundert Vorbeigehende kommen so viele Eintritte. Nur aus Viertelstunden, in denen draußen und an den Türen "
+            "durchgehend gezählt wurde; sonst steht hier nichts. Wer zweimal vorbeigeht, wer beide Richtungen läuft und das Personal sind mitgezählt: "
+            "zum Vergleichen von Wochen geeignet, nicht als Anteil der Personen.",
+            "So many entries for every hundred people who pass by. Only from quarters of an hour in which both outside and the doors were "
+            "watched throughout; else there is nothing here. People who pass twice, both ways, and staff are in it: good for "
+            "comparing weeks, not a share of persons.",
+        ),
+        (12, 49, 12, 8),
+        [_series("A", query, PER_DOOR)],
+        interval="1h",
+        unit="percent",
+    )
+
+
 # -------------------------------------------------------------------------------------------------- panel kinds
 
 UNKNOWN = Text("unbekannt", "unknown")
@@ -556,6 +600,7 @@ def _bars(
     *,
     interval: str,
     stacked: bool = False,
+    unit: str = "none",
 ) -> dict[str, Any]:
     bars = {
         "drawStyle": "bars",
@@ -566,7 +611,7 @@ def _bars(
     if stacked:
         bars["stacking"] = {"mode": "normal", "group": "A"}
     return _time_series(
-        title, description, place, targets, interval, {"unit": "none", "decimals": 0, "min": 0}, bars
+        title, description, place, targets, interval, {"unit": unit, "decimals": 0, "min": 0}, bars
     )
 
 

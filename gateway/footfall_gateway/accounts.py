@@ -10,6 +10,7 @@ changed. Before that its numbers are in the ledger (live page, `hours`), and go 
 Zero is not missing: a bucket that was watched and counted nobody is written as 0 with its covered_s; one that was not
 watched is not written. One that was written and turns out empty (its records were dated anew, or the door was
 another's) is overwritten with zeros and covered_s=0: whoever reads must not show a bucket with covered_s=0.
+People who walk past outside have buckets of their own, see `passersby`.
 """
 
 # ruff: noqa: S608 - the names put into statements here are our own tables and columns, values are bound
@@ -38,10 +39,12 @@ from footfall_gateway.buckets import (
 from footfall_gateway.dating import MAX_AHEAD_MS, MAX_ALIVE_MS, MAX_CORRECTION_MS
 from footfall_gateway.node_quarter import NodeReader
 from footfall_gateway.outbox import point_line, put_line
+from footfall_gateway.passersby import PassersBy, passersby_hours, write_capture, write_passersby
+from footfall_gateway.places import DOOR, PASSERS_BY
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from footfall_gateway.ledger import Ledger
     from footfall_gateway.places import Placement, Places, Site
@@ -102,6 +105,17 @@ class FeedbackRow:
     answer: str
     presses: int
     suppressed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassersByRow:
+    """A row of `footfall export --passers-by`."""
+
+    site: str
+    place: str
+    hour_utc: str
+    passers_by: int
+    covered_s: int
 
 
 class Accounts:
@@ -188,10 +202,15 @@ class Accounts:
         reader = NodeReader(sql)
         hours: set[BucketKey] = set()
         feedback_hours: set[BucketKey] = set()
+        passersby = PassersBy(sql, self._places)
+        outside = passersby.in_use()
+        outside_hours: set[BucketKey] = set()
         for key in sorted(touched):
             hour = (key[0], key[1], hour_of(key[2]))
-            if self._update(sql, "quarter", key, self._bucket(reader, key), now_ms):
+            if self._update(sql, "quarter", key, self._bucket(reader, key, DOOR), now_ms):
                 hours.add(hour)
+            if outside and passersby.put_quarter(key, self._bucket(reader, key, PASSERS_BY)):
+                outside_hours.add(hour)
             if _replace_feedback(sql, key, self._feedback(reader, key)):
                 feedback_hours.add(hour)
         for hour in hours:
@@ -199,15 +218,30 @@ class Accounts:
         for hour in feedback_hours:
             _sum_feedback(sql, hour)
             self._wait(sql, "feedback", hour, HOUR_MS, now_ms)
+        for hour in outside_hours:
+            if passersby.sum_hour(hour):
+                self._wait(sql, "passersby", hour, HOUR_MS, now_ms)
+        if outside:
+            for hour in self._to_compare(touched):
+                if passersby.compare(hour):
+                    self._wait(sql, "capture", hour, HOUR_MS, now_ms)
         return len(marked) + len(single)
 
-    def _bucket(self, reader: NodeReader, key: BucketKey) -> Bucket:
-        """A door's quarter from its nodes' records."""
+    def _to_compare(self, touched: Iterable[BucketKey]) -> set[BucketKey]:
+        """The hours of places for passers-by whose comparison a touched quarter may change: any of the site's."""
+        return {
+            (site, place, hour_of(start_ms))
+            for site, door, start_ms in touched
+            for place in self._places.passersby_places(site) | {door}  # `door` may have been one, once
+        }
+
+    def _bucket(self, reader: NodeReader, key: BucketKey, role: str) -> Bucket:
+        """A quarter of a door, or of its passers-by, from its nodes' records."""
         site, door, start_ms = key
         counted = Bucket()
         watched: list[tuple[Interval, list[Interval]]] = []
         for place in self._places.of_door(site, door, start_ms, start_ms + QUARTER_MS):
-            if place.barrier is None:
+            if place.barrier is None or place.role != role:
                 continue
             span = max(start_ms, place.valid_from_ms), min(start_ms + QUARTER_MS, place.until_ms)
             node = reader.quarter(place.node, start_ms)
@@ -248,9 +282,13 @@ class Accounts:
         return {named: (presses[named], suppressed[named]) for named in presses}
 
     def _pressed_at(self, node: str, utc_ms: int) -> Placement | None:
-        """Where a node's buttons are: its terminal, else the door of its first barrier."""
+        """Where a node's buttons are: its terminal, else the door of its first barrier, else where it counts passers-by."""
         places = self._places.of_node(node, utc_ms, utc_ms + 1)
-        return min(places, key=lambda one: -1 if one.barrier is None else one.barrier, default=None)
+        return min(
+            places,
+            key=lambda one: (one.role != DOOR, -1 if one.barrier is None else one.barrier),
+            default=None,
+        )
 
     def _question(self, revision: int) -> str:
         return self._places.questions.get(revision, f"revision-{revision}")
@@ -297,8 +335,8 @@ class Accounts:
         lines = 0
         for what, *rest in due:
             site, door, start_ms = rest
-            if what == "feedback":
-                lines += _write_feedback(sql, (site, door, start_ms), now_ms)
+            if what in _WRITERS:
+                lines += _WRITERS[what](sql, (site, door, start_ms), now_ms)
             else:
                 lines += _write_bucket(sql, what, (site, door, start_ms), now_ms)
         sql.executemany("DELETE FROM pending WHERE what = ? AND site = ? AND door = ? AND start_ms = ?", due)
@@ -311,9 +349,7 @@ class Accounts:
         doors = {
             place.door: DoorToday(Bucket(), None)
             for place in self._places.placements
-            if place.site == site.id
-            and place.barrier is not None
-            and place.valid_from_ms <= now_ms < place.until_ms
+            if place.site == site.id and place.is_door and place.valid_from_ms <= now_ms < place.until_ms
         }
         for door, watched_ms, *values in sql.execute(
             "SELECT door, max(CASE WHEN covered_ms > 0 THEN start_ms END),"
@@ -388,6 +424,14 @@ def export_feedback(ledger: Ledger) -> Iterator[FeedbackRow]:
         yield FeedbackRow(site, door, _iso(start_ms), *rest)
 
 
+def export_passers_by(ledger: Ledger) -> Iterator[PassersByRow]:
+    """Every hour in which a barrier for passers-by was watched or counted somebody, ordered by site, place, hour."""
+    with ledger.database.reading() as sql:
+        hours = list(passersby_hours(sql))
+    for one in hours:
+        yield PassersByRow(one.site, one.place, _iso(one.start_ms), one.passers_by, one.covered_s)
+
+
 def _iso(start_ms: int) -> str:
     return dt.datetime.fromtimestamp(start_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -458,7 +502,7 @@ def _replace_feedback(
     site, door, start_ms = key
     sql.executemany(
         "INSERT INTO feedback_quarter VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(site, door, *named, start_ms, *counts) for named, counts in feedback.items()],
+        [(site, door, start_ms, *named, *counts) for named, counts in feedback.items()],
     )
     return True
 
@@ -521,6 +565,9 @@ def _write_feedback(sql: sqlite3.Connection, key: BucketKey, now_ms: int) -> int
     return len(rows)
 
 
+_WRITERS = {"feedback": _write_feedback, "passersby": write_passersby, "capture": write_capture}
+
+
 def _mark_everything(sql: sqlite3.Connection) -> None:
     """Marks every quarter that any record touches, and every bucket that there is (it may be nobody's now)."""
     sql.execute(
@@ -546,4 +593,5 @@ def _mark_everything(sql: sqlite3.Connection) -> None:
         },
     )
     for table in ("bucket_quarter", "feedback_quarter"):
-        sql.execute(f"INSERT OR IGNORE INTO dirty_bucket SELECT site, door, start_ms FROM {table}")
+        sql.execute(f"INSERT OR IGNORE INTO dirty_bucket SELECT start_ms, site, door FROM {table}")
+    sql.execute("INSERT OR IGNORE INTO dirty_bucket SELECT start_ms, site, place FROM passersby_quarter")

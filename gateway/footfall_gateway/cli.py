@@ -159,11 +159,22 @@ def config_check(config: Path, *, connect: bool) -> int:
 @config_option
 @click.option("--hours", is_flag=True, help="Visitors: one row for each door and hour.")
 @click.option("--feedback", is_flag=True, help="Votes: one row for each terminal, hour and answer.")
+@click.option(
+    "--passers-by", is_flag=True, help="People who walk past outside: one row for each place and hour."
+)
 @click.option("--format", "form", type=click.Choice(["csv"]), default="csv", show_default=True)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The file to write; standard output if left out."
 )
-def export(config: Path, *, hours: bool, feedback: bool, form: str, out: Path | None) -> None:  # noqa: ARG001 - the only form so far
+def export(
+    config: Path,
+    *,
+    hours: bool,
+    feedback: bool,
+    passers_by: bool,
+    form: str,  # noqa: ARG001 - the only form so far
+    out: Path | None,
+) -> None:
     """Write the counts from the ledger as a table; the gateway may run meanwhile.
 
     \b
@@ -172,17 +183,28 @@ def export(config: Path, *, hours: bool, feedback: bool, form: str, out: Path | 
                 covered_s says how many of the 3600 seconds were watched.
     --feedback  site,terminal,hour_utc,question,answer,presses,suppressed
                 suppressed: pressed again within the lockout, not a vote.
+    --passers-by  site,place,hour_utc,passers_by,covered_s
+                People past a barrier with the role passers-by, both directions
+                together. They are in none of the numbers of --hours.
     """
-    from footfall_gateway.accounts import export_feedback, export_hours  # noqa: PLC0415
+    from footfall_gateway.accounts import (  # noqa: PLC0415
+        export_feedback,
+        export_hours,
+        export_passers_by,
+    )
 
-    if hours == feedback:
-        raise click.UsageError("choose one of --hours and --feedback")
+    if [hours, feedback, passers_by].count(True) != 1:
+        raise click.UsageError("choose one of --hours, --feedback and --passers-by")
     with _ledger(config) as ledger, _output(out) as file:
         writer = csv.writer(file, lineterminator="\n")
         if hours:
             writer.writerow(["site", "door", "hour_utc", "in", "out", "covered_s"])
             for row in export_hours(ledger):
                 writer.writerow([row.site, row.door, row.hour_utc, row.n_in, row.n_out, row.covered_s])
+        elif passers_by:
+            writer.writerow(["site", "place", "hour_utc", "passers_by", "covered_s"])
+            for place in export_passers_by(ledger):
+                writer.writerow(dataclasses.astuple(place))
         else:
             writer.writerow(["site", "terminal", "hour_utc", "question", "answer", "presses", "suppressed"])
             for vote in export_feedback(ledger):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 # Reading every page takes about 1 s per 500 MB on a small computer; SQLite itself recovers from a crash, the check is
 # for failing disks and SD cards. Larger files are checked where they are read.
 MAX_CHECKED_BYTES = 512 * 1024 * 1024
+# SQLite 3.40 (Debian 12) mixes up the columns of a table WITHOUT ROWID whose key is not in front, and reports NULLs that
+# are not there. From this schema on all keys are in front.
+KEYS_IN_FRONT = 2
 BUSY_MS = 5000
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -37,6 +41,9 @@ _ADVICE = {
     "SQLITE_IOERR": "reading or writing failed: check the disk",
 }
 _TEMPORARY = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR")
+
+
+log = logging.getLogger(__name__)
 
 
 class LedgerError(Exception):
@@ -105,10 +112,9 @@ class Database:
             self._sql.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         self._sql.execute("PRAGMA temp_store = MEMORY")
         if self.path.stat().st_size <= MAX_CHECKED_BYTES:
-            found = [line for (line,) in self._sql.execute("PRAGMA quick_check")]
-            # SQLite 3.40 (Debian 12) mixes up the columns of a table WITHOUT ROWID whose key is not in front, and
-            # reports NULLs that are not there; a real NULL cannot get past NOT NULL
-            damage = [line for line in found if line != "ok" and not line.startswith("NULL value in ")]
+            damage = [line for (line,) in self._sql.execute("PRAGMA quick_check") if line != "ok"]
+            if self._version() < KEYS_IN_FRONT:
+                damage = [line for line in damage if not line.startswith("NULL value in ")]
             if damage:
                 raise LedgerError(self.path, f"{_ADVICE['SQLITE_CORRUPT']} ({damage[0]})")
         self._migrate(read_only=read_only)
@@ -136,7 +142,10 @@ class Database:
             if number <= version:
                 continue
             script = file.read_text(encoding="utf-8")
+            if version:
+                log.info("ledger %s: bringing it from schema %d to %d", self.path, version, number)
             version_is = f"INSERT OR REPLACE INTO meta VALUES ('schema_version', '{number}')"  # noqa: S608 - a number of ours
+            # whole or not at all: an end in the middle, of whatever kind, leaves the old schema and all that was in it
             self._sql.executescript(f"BEGIN IMMEDIATE;\n{script}\n{version_is};\nCOMMIT;")
 
     def _version(self) -> int:

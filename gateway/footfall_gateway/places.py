@@ -4,6 +4,10 @@ The words of the settings become one table of `Placement`s. A later entry takes 
 where the same barrier appears again, it has moved; where the same door appears again, another node measures it now.
 Several entries of one door with the same `valid_from` stand side by side (a wide door): their passages add up, and
 the door counts as watched only while all of them watch.
+
+A barrier whose role is passers-by counts people who walk past outside. It is no door: doors and passers-by never take
+each other's place by their id, only by the barrier. Where it has the id of a door, its people are compared with that
+door's visitors, else with those of all doors of the site (`compared_doors`).
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FOREVER_MS = 1 << 62
+DOOR, PASSERS_BY = "door", "passers-by"  # what a barrier counts: visitors, or people who walk past outside
+ROLES = (DOOR, PASSERS_BY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,12 @@ class Placement:
     calibrate_out: float = 1.0
     answers: tuple[str, ...] = ()
     until_ms: int = FOREVER_MS
+    role: str = DOOR
+
+    @property
+    def is_door(self) -> bool:
+        """True for a barrier that visitors go through."""
+        return self.barrier is not None and self.role == DOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +94,15 @@ class Places:
         self.fingerprint = self._fingerprint()
         self._by_node: dict[str, list[Placement]] = defaultdict(list)
         self._by_door: dict[tuple[str, str], list[Placement]] = defaultdict(list)
+        self._at_site: dict[str, list[Placement]] = defaultdict(list)
         for one in self.placements:
             self._by_node[one.node].append(one)
             self._by_door[one.site, one.door].append(one)
+            self._at_site[one.site].append(one)
+        self._passersby = {
+            site: frozenset(one.door for one in here if one.role == PASSERS_BY)
+            for site, here in self._at_site.items()
+        }
 
     def knows(self, node: str) -> bool:
         """True where any entry, of whatever time, names this node."""
@@ -98,18 +116,31 @@ class Places:
         """The placements that measure this door at some moment of [start_ms, stop_ms)."""
         return [one for one in self._by_door.get((site, door), ()) if _holds(one, start_ms, stop_ms)]
 
-    def doors(self) -> list[tuple[str, str]]:
-        """(site, door) of every door, and of every terminal, in order."""
-        return sorted(self._by_door)
+    def passersby_places(self, site: str) -> frozenset[str]:
+        """The ids of this site's barriers for passers-by, of whatever time."""
+        return self._passersby.get(site, frozenset())
+
+    def compared_doors(self, site: str, place: str, start_ms: int, stop_ms: int) -> list[str]:
+        """The doors, at some moment of [start_ms, stop_ms), whose visitors are compared with the passers-by of `place`."""
+        doors = {
+            one.door for one in self._at_site.get(site, ()) if one.is_door and _holds(one, start_ms, stop_ms)
+        }
+        return [place] if place in doors else sorted(doors)
 
     def _fingerprint(self) -> str:
         """Changes when any entry changes that the buckets depend on."""
         told = (
             sorted((site.id, site.timezone) for site in self.sites.values()),
-            sorted(repr(astuple(one)) for one in self.placements),
+            sorted(_told(one) for one in self.placements),
             sorted(self.questions.items()),
         )
         return hashlib.blake2b(repr(told).encode(), digest_size=16).hexdigest()
+
+
+def _told(one: Placement) -> str:
+    """The entry for the fingerprint. A door is told as before there were roles: nothing is worked out anew for that."""
+    told = astuple(one)
+    return repr(told[:-1] if one.role == DOOR else told)
 
 
 def _holds(one: Placement, start_ms: int, stop_ms: int) -> bool:
@@ -137,7 +168,7 @@ def _with_ends(given: list[Placement]) -> tuple[Placement, ...]:
 
 
 def _keys(one: Placement) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    role = "buttons" if one.barrier is None else "barrier"
+    role = "buttons" if one.barrier is None else one.role
     return ("node", one.node, str(one.barrier)), ("door", role, one.site, one.door)
 
 

@@ -24,6 +24,7 @@ from footfall_gateway.link_mqtt import MqttLink
 from footfall_gateway.link_serial import SerialLink
 from footfall_gateway.outage import Backoff, Outage
 from footfall_gateway.outbox import Outbox
+from footfall_gateway.places import DOOR
 from footfall_gateway.receiver import Receiver
 from footfall_gateway.settings import Settings, places_of
 from footfall_gateway.sink_influx import InfluxSink, InfluxWriter
@@ -196,7 +197,8 @@ def summary(settings: Settings) -> list[str]:
         lines.append(f"site {site.id}: {site.title}, {site.timezone}{capacity}")
         for door in site.doors:
             since = f" from {door.valid_from}" if door.valid_from.year > 1970 else ""
-            lines.append(f"  door {door.id}: node {door.node}, barrier {door.barrier}{since}")
+            what = "door" if door.role == DOOR else door.role
+            lines.append(f"  {what} {door.id}: node {door.node}, barrier {door.barrier}{since}")
         for terminal in site.terminals:
             since = f" from {terminal.valid_from}" if terminal.valid_from.year > 1970 else ""
             lines.append(

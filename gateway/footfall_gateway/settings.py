@@ -15,7 +15,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from footfall_gateway import places
-from footfall_gateway.places import Placement, Places, Question, local_midnight_ms
+from footfall_gateway.places import DOOR, PASSERS_BY, Placement, Places, Question, local_midnight_ms
 from footfall_gateway.toml_reader import (
     Key,
     Secret,
@@ -156,11 +156,12 @@ class InfluxSettings(_Table, frozen=True):
 class Door(_Table, frozen=True):
     """`[[site.door]]`: one barrier of a node, watched from local midnight of `valid_from` on, until a later entry
     for the same door, or for the same node and barrier, takes over. Two barriers with the same door and day stand
-    side by side in a wide door."""
+    side by side in a wide door. With the role "passers-by" it counts who walks past outside, and is no door."""
 
     id: _Id
     node: _Node
     barrier: Annotated[int, Meta(ge=0, le=7, description="the barrier's number on its node, from 0 to 7")] = 0
+    role: Annotated[str, Meta(pattern="^(door|passers-by)$", description='"door" or "passers-by"')] = DOOR
     valid_from: _Date = ALWAYS
     calibrate_in: _Factor = 1.0
     calibrate_out: _Factor = 1.0
@@ -273,6 +274,7 @@ def places_of(settings: Settings) -> Places:
                 local_midnight_ms(door.valid_from, site.timezone),
                 door.calibrate_in,
                 door.calibrate_out,
+                role=door.role,
             )
             for door in site.doors
         ]
@@ -342,6 +344,12 @@ def _check_doors(document: Document, reader: TomlReader) -> None:
                 f'found barrier {door.barrier} of node "{door.node}"',
                 "another barrier or node, or a later valid_from where the node moved",
             )
+            for factor in ("calibrate_in", "calibrate_out"):
+                if door.role == PASSERS_BY and getattr(door, factor) != 1.0:
+                    key = ("site", i, "door", j, factor)
+                    reader.problem(
+                        key, "found a factor for passers-by, expected none: they are not calibrated"
+                    )
         for j, terminal in enumerate(site.terminals):
             seen.claim(
                 (terminal.node, "buttons", terminal.valid_from),

@@ -15,6 +15,8 @@ NAMES = ("footfall-live", "footfall-live-en")
 SCHEMA = {  # measurement -> tags and fields, as documented
     "footfall_hour": "site door in out covered_s faults calibrated_in calibrated_out undirected",
     "footfall_quarter": "site door in out covered_s faults calibrated_in calibrated_out undirected",
+    "passersby_hour": "site door passers_by covered_s",
+    "capture_hour": "site door visitors passers_by covered_s",
     "occupancy": "site persons in_today out_today capacity",
     "node_health": "site node uptime_s heap_free spool_depth rssi clock_error_ms beam_blocked missing",
     "gateway_health": "gateway lag_s outbox quarantined records_per_s",

@@ -3,6 +3,7 @@
 The other tests write the schema's points by hand. Here a ledger, its accounts and the health reports write them.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from footfall_gateway.ingest import Batch
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.node_messages import NodeState
 from footfall_gateway.outbox import Outbox
-from footfall_gateway.places import Placement, Places, Site
+from footfall_gateway.places import PASSERS_BY, Placement, Places, Site
 from tests.dashboards.grafana import (
     DATABASE,
     Series,
@@ -40,7 +41,11 @@ def places(now_ms: int) -> Places:
     timezone = f"Etc/GMT{-ahead:+d}"  # POSIX counts the other way round
     return Places(
         [Site("lab", "Lab", timezone, 60)],
-        [Placement("lab", "main", "ff-1", 0, calibrate_in=1.5), Placement("lab", "side", "ff-2", 0)],
+        [
+            Placement("lab", "main", "ff-1", 0, calibrate_in=1.5),
+            Placement("lab", "side", "ff-2", 0),
+            Placement("lab", "main", "ff-1", 1, role=PASSERS_BY),
+        ],
     )
 
 
@@ -91,6 +96,7 @@ class Shown:
 
         clock = (0, "C", self.boot_ms, "gw")
         passages = [(at(0, minute), "P", 0, 1, 400) for minute in (5, 6, 7)]
+        passages += [(at(0, minute), "P", 1, 1, 400) for minute in range(20, 32)]  # twelve people outside
         later = [
             (at(3, minute), "P", 0, direction, 400)
             for minute, direction in enumerate((1, 1, 1, 1, -1, -1), 5)
@@ -132,6 +138,19 @@ def test_the_unwatched_hour_is_a_gap_and_the_quiet_one_a_zero(shown: Shown) -> N
     }
     assert third not in entries
     assert [coverage[at] for at in (first, second, third, fourth, fifth)] == [100, 100, None, 100, 100]
+
+
+def test_people_outside_and_the_share_who_come_in(shown: Shown) -> None:
+    outside = shown.series("Passanten je Stunde")["lab / main"]
+    assert [outside.get(shown.boot_ms + hour * HOUR_MS) for hour in (0, 1, 2, 3)] == [12, 0, None, 0]
+    assert shown.series("Eintrittsquote", interval="1h") == {"lab / main": {shown.boot_ms: 25}}
+
+
+def test_the_query_in_the_documents_answers_with_the_rate_of_a_day(shown: Shown) -> None:
+    text = (Path(__file__).parents[2] / "docs/gateway.md").read_text(encoding="utf-8")
+    [query] = re.findall(r"```sql\n(SELECT 100 \* sum.*?)```", text, re.DOTALL)
+    rows = shown.server.query(query, DATABASE)
+    assert [value for row in rows for value in row.values() if value == 25] == [25]
 
 
 def test_a_single_beam_counts_without_direction(shown: Shown) -> None:

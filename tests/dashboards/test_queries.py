@@ -64,6 +64,20 @@ del MAIN[UNKNOWN]  # nobody watched: nothing was written
 # ... and three days around the Sunday of 23 hours
 SPRING = range(berlin_ms(2026, 3, 28), berlin_ms(2026, 3, 31), HOUR_MS)
 
+# Outside on that Saturday: passers-by and coverage; visitors, passers-by and coverage of the same quarters
+OUTSIDE = {
+    EMPTIED: (0, 0),
+    QUIET: (0, 3600),
+    HALF: (40, 1800),
+    COUNTED_UNCOVERED: (3, 0),
+    UNKNOWN: (30, 3600),
+}
+CAPTURED = {
+    EMPTIED: (0, 0, 0),
+    HALF: (7, 35, 1800),
+    UNKNOWN: (0, 30, 3600),
+}  # the first was written, then taken back
+
 AUTUMN_RANGE = (AUTUMN.start, AUTUMN.stop - 1)
 
 # Nodes: one reports every minute, one fell silent with a blocked beam and records missing
@@ -90,6 +104,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
             lines("footfall_quarter", "site=lab,door=main", {AUTUMN.start: hour_fields(1, 900)}),
             lines("footfall_quarter", "site=lab,door=side", {AUTUMN.start: hour_fields(1, 900)}),
             lines("footfall_quarter", "site=bus,door=rear", {AUTUMN.start: hour_fields(1, 900)}),
+            lines(
+                "passersby_hour",
+                "site=lab,door=street",
+                {at: passersby_fields(*n) for at, n in OUTSIDE.items()},
+            ),
+            lines(
+                "capture_hour", "site=lab,door=street", {at: capture_fields(*n) for at, n in CAPTURED.items()}
+            ),
             lines("node_health", "site=lab,node=ff-1", healthy),
             lines("node_health", "site=lab,node=ff-2", silent),
             lines("node_health", "site=bus,node=ff-3", {NODES_FROM: node_fields(spool=7)}),
@@ -103,6 +125,14 @@ def node_fields(spool: int = 0, missing: int = 0, *, blocked: bool = False) -> s
         f"uptime_s=86400i,heap_free=61000i,spool_depth={spool}i,rssi=-61i,clock_error_ms=12i,"
         f"beam_blocked={str(blocked).lower()},missing={missing}i"
     )
+
+
+def passersby_fields(passers_by: int, covered_s: int) -> str:
+    return f"passers_by={passers_by}i,covered_s={covered_s}i"
+
+
+def capture_fields(visitors: int, passers_by: int, covered_s: int) -> str:
+    return f"visitors={visitors}i,{passersby_fields(passers_by, covered_s)}"
 
 
 @pytest.fixture
@@ -252,6 +282,25 @@ def test_persons_over_time_have_a_gap_where_the_number_is_unknown(stored: Influx
     assert list(capacity["lab: Höchstzahl"].values()) == [60] * 5
 
 
+def test_passers_by_of_an_hour_that_nobody_watched_are_absent_and_nobody_outside_is_zero(
+    stored: InfluxDB,
+) -> None:
+    bars = series(stored, target(LIVE, "Passanten je Stunde"), *AUTUMN_RANGE)
+    assert bars == {"lab / street": {QUIET: 0, HALF: 40, COUNTED_UNCOVERED: 3, UNKNOWN: 30}}
+
+
+def test_the_capture_rate_is_nowhere_where_one_side_was_not_watched_and_no_quotient_of_zero(
+    stored: InfluxDB,
+) -> None:
+    rates = series(stored, target(LIVE, "Eintrittsquote"), *AUTUMN_RANGE, interval="1h")
+    assert rates == {"lab / street": {HALF: 20, UNKNOWN: 0}}
+
+
+def test_the_capture_rate_of_several_hours_weighs_people_and_not_hours(stored: InfluxDB) -> None:
+    rates = series(stored, target(LIVE, "Eintrittsquote"), *AUTUMN_RANGE, interval="1d")
+    assert list(rates["lab / street"].values()) == [100 * 7 / 65]
+
+
 # -------------------------------------------------------------------------------------------------------- nodes
 
 
@@ -352,6 +401,9 @@ def test_a_query_is_bounded_in_time(asked: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("asked", QUERIES)
 def test_a_query_of_visitors_never_takes_an_unwatched_hour_for_zero(asked: dict[str, str]) -> None:
+    if '"capture_hour"' in asked["query"]:
+        assert '"passers_by" > 0' in asked["query"]
+        assert "fill(none)" in asked["query"]
     if '"footfall_' in asked["query"]:
         assert re.search(r'"covered_s" > 0|"undirected" > 0', asked["query"])
         assert "fill(0)" not in asked["query"]

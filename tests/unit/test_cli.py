@@ -294,6 +294,24 @@ def test_export_writes_the_documented_columns(footfall, config, tmp_path):
     assert len(list(csv.DictReader(io.StringIO(expected)))) == 2
 
 
+def test_export_writes_people_outside_apart(footfall, config):
+    with config.open("a") as file:
+        file.write('[[site.door]]\nid = "street"\nnode = "ff-1"\nbarrier = 1\nrole = "passers-by"\n')
+    fill(config, hours=1)
+    expected = "site,place,hour_utc,passers_by,covered_s\nlab,street,2026-01-01T00:00:00Z,0,3600\n"
+    assert footfall("export", "--passers-by", "--config", config) == (0, expected, "")
+    assert footfall("export", "--hours", "--config", config)[1].count("\n") == 2
+    _, out, _ = footfall("config", "check", "--config", config)
+    assert "  passers-by street: node ff-1, barrier 1\n" in out
+
+
+@pytest.mark.parametrize("chosen", [[], ["--hours", "--feedback"], ["--hours", "--feedback", "--passers-by"]])
+def test_export_wants_exactly_one_table(footfall, config, chosen):
+    code, _, err = footfall("export", *chosen, "--config", config)
+    assert code == 2
+    assert "choose one of --hours, --feedback and --passers-by" in err
+
+
 def test_export_into_a_pipe_that_closes_ends_quietly(config):
     fill(config, hours=3000)
     with subprocess.Popen(

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from footfall_gateway.places import Placement, Places, Site, local_midnight_ms
+from footfall_gateway.places import PASSERS_BY, Placement, Places, Site, local_midnight_ms
 
 LAB, BUS = Site("lab", "Lab", "Europe/Berlin"), Site("bus", "Bus", "Europe/Berlin")
 
@@ -33,6 +33,35 @@ def test_a_door_with_a_new_node_leaves_the_old_one() -> None:
 def test_entries_of_one_door_and_day_stand_side_by_side() -> None:
     places = Places([LAB], [Placement("lab", "main", "n", 0), Placement("lab", "main", "n", 1)])
     assert {one.barrier for one in places.of_door("lab", "main", 0, 1)} == {0, 1}
+
+
+def test_passers_by_and_door_of_one_id_do_not_replace_each_other_but_a_barrier_has_one_role_at_a_time() -> (
+    None
+):
+    door = Placement("lab", "main", "n", 0, 0)
+    beside = Placement("lab", "main", "n", 1, 50, role=PASSERS_BY)
+    changed = Placement("lab", "main", "n", 0, 100, role=PASSERS_BY)
+    places = Places([LAB], [door, beside])
+    assert {one.barrier for one in places.of_door("lab", "main", 60, 61)} == {0, 1}
+    assert places.compared_doors("lab", "main", 60, 61) == ["main"]
+    places = Places([LAB], [door, changed])
+    assert [one.role for one in places.of_door("lab", "main", 99, 100)] == ["door"]
+    assert [one.role for one in places.of_door("lab", "main", 100, 101)] == ["passers-by"]
+    assert places.compared_doors("lab", "main", 100, 101) == []
+
+
+def test_people_outside_are_compared_with_every_door_unless_they_have_the_id_of_one() -> None:
+    doors = [Placement("lab", "a", "n", 0), Placement("lab", "b", "n", 1), Placement("bus", "c", "m", 0)]
+    outside = [
+        Placement("lab", "street", "n", 2, role=PASSERS_BY),
+        Placement("lab", "b", "n", 3, role=PASSERS_BY),
+    ]
+    terminal = Placement("lab", "t", "n", None)
+    places = Places([LAB, BUS], [*doors, *outside, terminal])
+    assert places.passersby_places("lab") == {"street", "b"}
+    assert places.passersby_places("bus") == set()
+    assert places.compared_doors("lab", "street", 0, 1) == ["a", "b"]
+    assert places.compared_doors("lab", "b", 0, 1) == ["b"]
 
 
 def test_buttons_and_a_barrier_of_one_door_do_not_replace_each_other() -> None:

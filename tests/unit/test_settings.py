@@ -299,6 +299,21 @@ def test_doors_may_change_hands_and_stand_side_by_side(write, doors):
     places_of(settings)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('role = "passers"', 'found "passers", expected "door" or "passers-by"'),
+        (
+            'role = "passers-by"\ncalibrate_in = 1.2',
+            "found a factor for passers-by, expected none: they are not calibrated",
+        ),
+    ],
+)
+def test_a_role_is_one_of_two_and_people_outside_are_not_calibrated(write, line, expected):
+    (problem,) = problems(write(SMALLEST + SITE + '[[site.door]]\nid = "x"\nnode = "a"\n' + line + "\n"))
+    assert problem.split(": ", 2)[2] == expected
+
+
 def door_tables(doors) -> str:
     return "".join(
         f'[[site.door]]\nid = "{door}"\nnode = "{node}"\nbarrier = {barrier}\n'
