@@ -7,8 +7,9 @@ The lamp, where one is configured:
     slow blinking                a beam is obstructed: not counting
     aligning: lit                both beams are free; dark while one is broken
 
-While aligning (command `align`, ten minutes at most) every change of a beam is also printed and told in the state topic, so
-that one person with a telephone can set up a door.
+While aligning (command `align`, ten minutes at most) every change of a beam is also printed and told in the state topic, and the
+command's answer has the beams and how often each changed since the last one: so that one person with a telephone can set up
+a door.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from time import ticks_diff, ticks_ms
 from micropython import const
 
 ALIGN_FOR_MS = const(600000)
+_LOOK_MS = const(10)  # while aligning
+_LOOKS_PER_LINE = const(5)  # a chattering beam must not flood the console
 _BEAMS = ("free", "outer broken", "inner broken", "both broken")
 
 
@@ -31,14 +34,21 @@ class Beacon:
         self._report = report
         self._align_since = None
         self._told = {}
+        self._seen = [0] * len(doors)
+        self._changes = [[0, 0] for _ in doors]
+        self._looks = 0
         self._blinks = 0
         self._wake = asyncio.Event()
 
     def align(self, on):
-        """Begin or end aligning."""
+        """Begin, go on, or end aligning; the answer has the beams, and the changes of each since the answer before."""
+        beams = [door.beams() for door in self._doors]
+        changes, self._changes = self._changes, [[0, 0] for _ in self._doors]
+        if self._align_since is None:
+            changes, self._told, self._seen = self._changes, {}, beams
         self._align_since = ticks_ms() if on else None
-        self._told = {}
         self._wake.set()
+        return {"beams": beams, "changes": changes}
 
     def blink(self, times):
         """Flash the lamp a few times, for the self-test."""
@@ -83,9 +93,14 @@ class Beacon:
         states = [door.beams() for door in self._doors]
         if self._lamp:
             self._lamp.show(not any(states))
+        for i, state in enumerate(states):
+            for beam in (0, 1):
+                self._changes[i][beam] += (state ^ self._seen[i]) >> beam & 1
+        self._seen = states
+        self._looks = (self._looks + 1) % _LOOKS_PER_LINE
         for door, state in zip(self._doors, states):
-            if self._told.get(door.number) != state:
+            if not self._looks and self._told.get(door.number) != state:
                 self._told[door.number] = state
                 self._report("beams barrier=%d %s" % (door.number, _BEAMS[state]))
                 self._changed()
-        await asyncio.sleep_ms(50)
+        await asyncio.sleep_ms(_LOOK_MS)

@@ -33,7 +33,7 @@ from footfall_gateway.outage import Outage
 from footfall_gateway.settings import MqttSettings, Secret
 from footfall_gateway.toml_reader import reason
 
-__all__ = ["MqttLink", "probe", "tls_context"]
+__all__ = ["MqttLink", "failure", "identify", "probe", "refusal", "tls_context"]
 
 SUBSCRIPTIONS = tuple(f"footfall/1/+/{leaf}" for leaf in (topic.RECORDS, topic.STATE, topic.REPLY))
 RETRY_FIRST_S, RETRY_LIMIT_S = 1, 30
@@ -125,7 +125,7 @@ class MqttLink:
         client.max_inflight_messages = UNCONFIRMED_MESSAGES
         client.max_queued_messages = WAITING_MESSAGES
         client.reconnect_delay_set(RETRY_FIRST_S, RETRY_LIMIT_S)
-        _identify(client, settings, password)
+        identify(client, settings, password)
         client.on_connect = self._guarded(self._on_connect)
         client.on_connect_fail = self._guarded(self._on_connect_fail)
         client.on_disconnect = self._guarded(self._on_disconnect)
@@ -146,7 +146,7 @@ class MqttLink:
     def _on_connect(self, _flags: paho.ConnectFlags, code: ReasonCode, _properties: object) -> None:
         if code.is_failure:
             self._refused = True
-            self._outage.fails(_refusal(code, self._settings), logging.ERROR)
+            self._outage.fails(refusal(code, self._settings), logging.ERROR)
             return
         self._connection += 1
         self._connected_at = time.monotonic()
@@ -205,9 +205,9 @@ def probe(settings: MqttSettings, password: Secret | None) -> str | None:
         CallbackAPIVersion.VERSION2, client_id=settings.client_id + "-check", reconnect_on_failure=False
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
-    _identify(client, settings, password)
+    identify(client, settings, password)
     client.on_connect = lambda _client, _userdata, _flags, code, _properties: answer.put(
-        _refusal(code, settings) if code.is_failure else None
+        refusal(code, settings) if code.is_failure else None
     )
     client.on_disconnect = lambda _client, _userdata, _flags, code, _properties: answer.put(
         f"connection lost ({str(code).lower()})"
@@ -226,7 +226,7 @@ def probe(settings: MqttSettings, password: Secret | None) -> str | None:
         client.loop_stop()
 
 
-def _identify(client: paho.Client, settings: MqttSettings, password: Secret | None) -> None:
+def identify(client: paho.Client, settings: MqttSettings, password: Secret | None) -> None:
     if settings.username is not None:
         client.username_pw_set(settings.username, password.reveal() if password else None)
     if settings.uses_tls:
@@ -262,7 +262,7 @@ def failure(error: BaseException, settings: MqttSettings) -> str:
     return reason(error) + ("; does this port speak TLS?" if settings.uses_tls else "")
 
 
-def _refusal(code: ReasonCode, settings: MqttSettings) -> str:
+def refusal(code: ReasonCode, settings: MqttSettings) -> str:
     text = str(code).lower()
     if "authorized" in text or "user name" in text or "password" in text:
         who = f'user "{settings.username}"' if settings.username else "a client without username"

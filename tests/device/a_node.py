@@ -1,0 +1,89 @@
+"""A virtual board as somebody with a laptop finds it: on a USB port, and on a broker. For tests of the commands that talk to nodes."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from footfall_simulator import parts
+from footfall_simulator.timeline import Timeline
+from footfall_simulator.virtual_board import VirtualBoard
+from footfall_simulator.wifi import WifiRelay
+from tests.servers import Mosquitto
+
+FIRMWARE = Path(__file__).parents[2] / "firmware"
+NODE = "ff-test"
+OUTER, INNER = 32, 33
+FREE, BROKEN = 0, 1
+BUTTONS, LAMPS, STATUS = (25, 26), (18, 19), 4
+WIFI_PASSWORD = "the WiFi's password"
+UP = 1
+
+
+class ANode:
+    """The board, its time, its port; `walk` sends people through its door."""
+
+    def __init__(self, board: VirtualBoard, timeline: Timeline, relay: WifiRelay, port: Path) -> None:
+        self.board = board
+        self.timeline = timeline
+        self.relay = relay
+        self.port = str(port)
+        self._busy_until_ms = 0
+
+    def walk(self, people: int = 1, *, inward: bool = True, every_ms: int = 600, after_ms: int = 200) -> None:
+        """People one after another, from `after_ms` on."""
+        first, second = (OUTER, INNER) if inward else (INNER, OUTER)
+        t_ms = max(self.timeline.ahead_us() // 1000 + after_ms, self._busy_until_ms)
+        for _ in range(people):
+            self.board.schedule_edges(
+                [
+                    (t_ms, first, BROKEN),
+                    (t_ms + 70, second, BROKEN),
+                    (t_ms + 180, first, FREE),
+                    (t_ms + 250, second, FREE),
+                ]
+            )
+            t_ms += every_ms
+        self._busy_until_ms = t_ms
+
+    def passages(self) -> int:
+        """How many it has told on its console."""
+        return sum(line.startswith("passage t=") for line in self.board.lines)
+
+
+@contextlib.contextmanager
+def a_node(
+    folder: Path,
+    micropython: parts.Micropython,
+    broker: Mosquitto | None,
+    *,
+    rate: float = 3.0,
+    **config: Any,
+) -> Iterator[ANode]:
+    """A running board; config: what its config.json has beside the usual, or instead of it."""
+    flash = folder / "flash"
+    flash.mkdir(exist_ok=True)
+    timeline = Timeline(rate=rate)
+    with contextlib.ExitStack() as stack:
+        relay = WifiRelay("127.0.0.1", broker.port if broker else 1)
+        stack.callback(relay.close)
+        settings = {
+            "node": NODE,
+            "wifi": {"ssid": "door", "password": WIFI_PASSWORD},
+            "mqtt": {"host": "127.0.0.1", "port": relay.port},
+            "barriers": [{"outer": OUTER, "inner": INNER}],
+            "buttons": BUTTONS,
+            "lamps": LAMPS,
+            "status": STATUS,
+            **config,
+        }
+        settings["mqtt"] = {**settings["mqtt"], "port": settings["mqtt"].get("port", relay.port)}
+        (flash / "config.json").write_text(json.dumps(settings))
+        board = stack.enter_context(
+            VirtualBoard(NODE, flash, micropython, FIRMWARE, timeline, wifi=relay, cable=folder / "usb")
+        )
+        board.set_pins({OUTER: FREE, INNER: FREE, BUTTONS[0]: UP, BUTTONS[1]: UP})
+        board.start()
+        board.wait_for_console("next record")
+        yield ANode(board, timeline, relay, folder / "usb")
