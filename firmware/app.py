@@ -47,9 +47,7 @@ class Node:
         self.supervisor = Supervisor(system.stop_with_traceback, self.restart)
 
         # what it counts
-        self.carrier = (
-            self.make_carrier() if settings.carrier is not None else None
-        )  # before a beam is looked at
+        self.carriers = self.make_carriers() if settings.carriers else None  # before a beam is looked at
         for number, barrier in enumerate(settings.barriers):
             beams = Inputs((barrier["outer"], barrier["inner"]), settings.blocked_level)
             self.doors.append(Door(number, beams, barrier, self.journal.append, self.uptime))
@@ -116,10 +114,10 @@ class Node:
         lamps = Lamps(settings.lamps)
         return Terminal(buttons, len(settings.buttons), lamps, settings, self.journal.append, self.uptime)
 
-    def make_carrier(self):
-        from board.carrier import Carrier
+    def make_carriers(self):
+        from board.carriers import Carriers
 
-        return Carrier(self.settings.carrier, self.settings.carrier_hz)
+        return Carriers(self.settings.carriers, self.settings.carriers_hz)
 
     def make_wifi(self):
         from board.wifi import Wifi

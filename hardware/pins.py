@@ -77,7 +77,7 @@ def problems(chip: Chip) -> list[str]:
 
 
 def usable_pins(chip: Chip) -> tuple[list[int], list[int]]:
-    """(pins for beams and buttons, pins for lamps and the carrier) that the firmware accepts, in order.
+    """(pins for beams and buttons, pins for lamps and carriers) that the firmware accepts, in order.
 
     It does not know the board, so `this_board` is no reason to refuse; nor is a lamp that flickers at power-up.
     """
@@ -88,7 +88,7 @@ def usable_pins(chip: Chip) -> tuple[list[int], list[int]]:
 
 
 def numbered(chip: Chip, kind: str) -> list[int]:
-    """The pins of button1, button2 ... or lamp1, lamp2 ..."""
+    """The pins of button1, button2 ..., of lamp1, lamp2 ... or of carrier1, carrier2."""
     return [chip["roles"][role] for role in sorted(chip["roles"]) if role.startswith(kind)]
 
 
@@ -107,7 +107,7 @@ INNER = {roles["inner"]}
 BUTTONS = {tuple(numbered(chip, "button"))!r}
 LAMPS = {tuple(numbered(chip, "lamp"))!r}
 STATUS = {roles["status"]}
-CARRIER = {roles["carrier"]}
+CARRIERS = {tuple(numbered(chip, "carrier"))!r}
 '''
 
 
@@ -125,7 +125,7 @@ ROLE_NAMES = {
         "button": "button",
         "lamp": "lamp",
         "status": "status lamp",
-        "carrier": "carrier for bare infrared emitters",
+        "carrier": "carrier of bare infrared emitters",
     },
     "de": {
         "outer": "äußere Lichtschranke (zur Straße hin)",
@@ -133,7 +133,7 @@ ROLE_NAMES = {
         "button": "Taste",
         "lamp": "Lampe",
         "status": "Zustandslampe",
-        "carrier": "Träger für einfache Infrarotsender",
+        "carrier": "Träger für bloße Infrarotsender",
     },
 }
 HEADINGS = {"en": "What", "de": "Was"}
@@ -175,8 +175,8 @@ def roles_table(language: str) -> str:
 def refused_table(language: str) -> str:
     """Which pins the firmware refuses, and which it takes."""
     heading = {
-        "en": "| Chip | for beams and buttons | for lamps and the carrier | refused |",
-        "de": "| Chip | für Lichtschranken und Tasten | für Lampen und den Träger | abgelehnt |",
+        "en": "| Chip | for beams and buttons | for lamps and carriers | refused |",
+        "de": "| Chip | für Lichtschranken und Tasten | für Lampen und Träger | abgelehnt |",
     }[language]
     lines = [heading, "|---|---|---|---|"]
     for chip in read_pins().values():

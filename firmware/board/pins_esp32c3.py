@@ -9,4 +9,4 @@ INNER = 4
 BUTTONS = ()
 LAMPS = ()
 STATUS = 10
-CARRIER = 5
+CARRIERS = (5, 6)

@@ -9,4 +9,4 @@ INNER = 6
 BUTTONS = (7, 15, 16, 17, 8)
 LAMPS = (9, 10, 11, 12, 13)
 STATUS = 14
-CARRIER = 1
+CARRIERS = (1, 2)

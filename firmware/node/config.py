@@ -17,6 +17,10 @@ FILE = "config.json"
 REMOTE_FILE = "remote.json"
 _SHOWN = const(60)  # characters of a refused value
 _LONGEST_REASON = const(200)
+_CARRIERS_HZ = (
+    38000,
+    56000,
+)  # the frequencies of TSSP receivers that differ enough for two beams side by side
 
 # setting -> (default, least, most)
 _BARRIER = {
@@ -32,7 +36,6 @@ _PANEL = {
 _NODE = {
     "blocked_level": (1, 0, 1),  # a broken beam, a cut cable and a sensor without power all read high
     "pressed_level": (0, 0, 1),
-    "carrier_hz": (38000, 30000, 60000),
     "spool_kb": (1024, 16, 8192),
     "watchdog_s": (60, 0, 600),  # 0: none, for tinkering at the REPL
     "alive_s": (300, 10, 3600),
@@ -41,7 +44,7 @@ _NODE = {
 }
 _MQTT = {"port": (None, 1, 65535), "keepalive_s": (30, 5, 600), "deadline_s": (10, 1, 120)}
 _KNOWN = (
-    ("node", "wifi", "mqtt", "serial", "status", "carrier", "barriers", "buttons", "lamps")
+    ("node", "wifi", "mqtt", "serial", "status", "carriers", "carriers_hz", "barriers", "buttons", "lamps")
     + tuple(_NODE)
     + tuple(_PANEL)
 )
@@ -113,7 +116,8 @@ class Settings:
         self.buttons = ()
         self.lamps = ()
         self.status = None  # pin of the status lamp
-        self.carrier = None  # pin of the emitters' carrier
+        self.carriers = ()  # pins of bare emitters
+        self.carriers_hz = _CARRIERS_HZ
         for setting, default in _defaults(_NODE) + _defaults(_PANEL):
             setattr(self, setting, default)
         self.revision = 0
@@ -165,7 +169,7 @@ def _take(settings, values, report):
         _take_buttons,
         _take_lamps,
         _take_status,
-        _take_carrier,
+        _take_carriers,
     ]
     parts += [_number_taker(name, bounds) for table in (_NODE, _PANEL) for name, bounds in table.items()]
     for take in parts:
@@ -254,9 +258,15 @@ def _take_status(settings, values, used):
         settings.status = _pin(values["status"], pin_table.OUTPUTS, used, "status")
 
 
-def _take_carrier(settings, values, used):
-    if values.get("carrier") is not None:
-        settings.carrier = _pin(values["carrier"], pin_table.OUTPUTS, used, "carrier")
+def _take_carriers(settings, values, used):
+    frequencies = _list(values, "carriers_hz", _CARRIERS_HZ, len(_CARRIERS_HZ))
+    for hz in frequencies:
+        _number({"hz": hz}, "hz", (None, 30000, 60000), "carriers_")
+    pins = _list(values, "carriers", (), len(frequencies))
+    settings.carriers = tuple(
+        [_pin(pin, pin_table.OUTPUTS, used, "carriers[%d]" % i) for i, pin in enumerate(pins)]
+    )
+    settings.carriers_hz = tuple(frequencies)
 
 
 def _pins(values, name, allowed, used):

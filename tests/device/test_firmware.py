@@ -605,25 +605,38 @@ def test_the_status_lamp_tells_how_the_node_is_and_aligning_shows_the_beams(worl
     assert w.board.tracebacks == []
 
 
-def test_the_carrier_of_bare_emitters_runs_before_a_beam_is_looked_at(world, mosquitto, gateway):
-    w = world(mosquitto, carrier=23, carrier_hz=56000, lamps=[18])
+def test_the_carriers_of_bare_emitters_run_before_a_beam_is_looked_at(world, mosquitto, gateway):
+    w = world(mosquitto, carriers=[23, 22], lamps=[18])
     w.board.start()
     w.board.wait_for_console("footfall .* boot 1")
     w.board.wait_for_console("broker: connected")
-    assert w.board.duties == {23: 65535 // 3}
-    levels = [one.level for one in w.board.output_log if one.pin == 23]
-    assert levels[0] == 0  # dark at first
-    assert levels.count(1) == 1  # then for good
-    assert levels[-1] == 1
+    assert w.board.duties == {23: 65535 // 3, 22: 65535 // 3}
+    for pin in (23, 22):
+        levels = [one.level for one in w.board.output_log if one.pin == pin]
+        assert levels[0] == 0  # dark at first
+        assert levels.count(1) == 1  # then for good
+        assert levels[-1] == 1
     w.walk(2)
     w.walked()
     assert_all_arrived(gateway, w)
 
 
-def test_a_carrier_on_the_pin_of_a_lamp_is_refused_and_the_lamp_stays(world, mosquitto, gateway):
-    w = world(mosquitto, carrier=23, buttons=[25], lamps=[23])
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"carriers": [23]}, r"carriers\[0\] is 23, expected a pin that nothing else uses"),
+        ({"carriers": [34]}, r"carriers\[0\] is 34, expected one of the pins 4, 13"),
+        ({"carriers": [22], "carriers_hz": [455000]}, r"carriers_hz is 455000, expected a whole number"),
+        (
+            {"carriers": [21, 22], "carriers_hz": [38000]},
+            r"carriers is \[21, 22\], expected a list of at most 1",
+        ),
+    ],
+)
+def test_carriers_that_cannot_be_are_refused_and_the_lamp_stays(world, mosquitto, wrong, line):
+    w = world(mosquitto, buttons=[25], lamps=[23], **wrong)
     w.board.start()
-    w.board.wait_for_console("config.json: carrier is 23, expected a pin that nothing else uses")
+    w.board.wait_for_console("config.json: " + line)
     w.board.wait_for_console("broker: connected")
     assert w.board.duties == {}
 

@@ -304,10 +304,10 @@ FakeSys.implementation = implementation
 real = sys.modules
 real["sys"] = FakeSys
 from board import pin_table
-show([pin_table.chip(sys.argv[1]), pin_table.OUTER, pin_table.CARRIER, [m for m in real if m.startswith("board.pins_")]])
+show([pin_table.chip(sys.argv[1]), pin_table.OUTER, pin_table.CARRIERS[0], [m for m in real if m.startswith("board.pins_")]])
 """,
         machine,
     )
     assert chosen == chip
-    assert [outer, carrier] == [CHIPS[chip]["roles"][role] for role in ("outer", "carrier")]
+    assert [outer, carrier] == [CHIPS[chip]["roles"][role] for role in ("outer", "carrier1")]
     assert loaded == [f"board.pins_{chip}"]
