@@ -41,7 +41,8 @@ class Node:
         boot.number(self.spool.open())
         self.doors = []
         self.journal = Journal(self.spool, self.uptime, self.doors)
-        self.cause = self.journal.note_boot(boot.cause(system.reset_cause()), settings.revision)
+        reset_cause, clock_went_on = system.how_it_woke()
+        self.cause = self.journal.note_boot(boot.cause(reset_cause), settings.revision)
         self.introduce()
         self.watchdog = system.Watchdog(settings.watchdog_s and max(settings.watchdog_s, 3 * WATCH_S))
         self.supervisor = Supervisor(system.stop_with_traceback, self.restart)
@@ -70,9 +71,9 @@ class Node:
         )
         self.journal.written = self.uplink.wake
         self.time = TimeKeeper(
-            self.uptime, exchange.publisher(topic.REPLY), self.journal.append, system.set_clock
+            self.uptime, exchange.publisher(topic.REPLY), self.journal.append, system.keep_clock
         )
-        self.time.start_from_flash(system.utc_ms(), node.RELEASED_UTC_MS)
+        self.time.start(system.utc_ms(), clock_went_on, node.RELEASED_UTC_MS, system.set_clock)
         self.status = status.Status(
             self.state, exchange.publisher(topic.STATE, retain=True), settings.state_s
         )
@@ -257,6 +258,7 @@ class Node:
         while True:
             await asyncio.sleep(WATCH_S)
             self.watchdog.feed()
+            self.time.keep_clock()
             for part in self.doors + ([self.terminal] if self.terminal else []):
                 if part.changed:
                     part.changed = False

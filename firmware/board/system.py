@@ -1,20 +1,17 @@
-"""The chip itself: its name, why it started, restarting, the watchdog, the memory, the clock. Used by app.py."""
+"""The chip itself: its name, restarting, the watchdog, the memory, the clock. Used by app.py."""
 
+import binascii
 import gc
 import os
+import struct
 import sys
 import time
 
 import machine
 
-_CAUSES = (
-    ("PWRON_RESET", "power"),
-    ("HARD_RESET", "reset pin"),
-    ("WDT_RESET", "watchdog"),
-    ("DEEPSLEEP_RESET", "deep sleep"),
-    ("SOFT_RESET", "software"),
-)
 _DAYS_TO_2000_MS = 946684800000
+KEPT = "<4sQ"  # in RTC memory: our mark, when the clock was set last (UTC ms); then a CRC-32
+MARK = b"ff1 "
 
 
 def node_name():
@@ -27,13 +24,14 @@ def board_name():
     return sys.implementation._machine  # noqa: SLF001 - it has no other name
 
 
-def reset_cause():
-    """Why the board started, in one or two words."""
-    cause = machine.reset_cause()
-    for constant, words in _CAUSES:
-        if getattr(machine, constant, None) == cause:
-            return words
-    return "other"
+def how_it_woke():
+    """(why the board started, True where its clock has gone on and is right); see board/wakeup.py."""
+    from board import wakeup
+
+    try:
+        return wakeup.reset_cause(), wakeup.clock_went_on()
+    finally:  # asked once; the memory is needed for other things
+        del sys.modules["board.wakeup"], sys.modules["board"].wakeup
 
 
 def reset():
@@ -73,7 +71,7 @@ class Watchdog:
 def utc_ms():
     """The board's own clock. After power-up an ESP32 says 2000-01-01."""
     epoch_ms = 0 if time.gmtime(0)[0] == 1970 else _DAYS_TO_2000_MS
-    return time.time() * 1000 + epoch_ms
+    return time.time_ns() // 1000000 + epoch_ms
 
 
 def set_clock(to_utc_ms):
@@ -81,5 +79,20 @@ def set_clock(to_utc_ms):
     seconds = to_utc_ms // 1000
     if time.gmtime(0)[0] != 1970:
         seconds -= _DAYS_TO_2000_MS // 1000
-    year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds)
-    machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+    year, month, day, hour, minute, second, weekday = time.gmtime(seconds)[:7]
+    machine.RTC().datetime(
+        (year, month, day, weekday, hour, minute, second, to_utc_ms % 1000 * 1000),
+    )
+
+
+def keep_clock(to_utc_ms):
+    """Set the board's clock to a time that is known for sure, so that it is known after a reset; to be repeated often."""
+    set_clock(to_utc_ms)
+    memory = getattr(machine.RTC(), "memory", None)
+    if memory:  # board/wakeup.py reads it
+        mark = struct.pack(KEPT, MARK, to_utc_ms)
+        memory(mark + struct.pack("<I", check(mark)))
+
+
+def check(data):
+    return binascii.crc32(data) & 0xFFFFFFFF

@@ -1,8 +1,8 @@
 """Time on the node: milliseconds since boot for every record, and the time of day, asked from the gateway.
 
 door, terminal and main take Uptime; TimeKeeper asks (reply topic), is answered (command topic) and writes C records. An
-ESP32 forgets the time when the power goes, and TLS needs it to judge certificates: so the last time learned is kept in flash
-as "not earlier than this", and the board's clock starts from there.
+ESP32's clock goes on through a reset, but forgets the time when the power goes; TLS needs one to judge certificates: so the
+last time learned is kept in flash as "not earlier than this", and the board's clock starts from there.
 """
 
 import asyncio
@@ -43,32 +43,48 @@ class Uptime:
 
 
 class TimeKeeper:
-    """Learns the time from the gateway. publish(text) is async and sends on the reply topic; append takes the record."""
+    """Learns the time from the gateway. publish(text) is async and sends on the reply topic; append takes the record;
+    keep_clock(utc_ms) sets the board's clock to a time that is sure."""
 
-    def __init__(self, uptime, publish, append, set_clock, report=print):
+    def __init__(self, uptime, publish, append, keep_clock, report=print):
         self.known = False
+        self._told = False  # known from the gateway, in this boot
         self.error_ms = None  # how far our clock was off at the latest answer, by the one before it
         self._uptime = uptime
         self._publish = publish
         self._append = append
-        self._set_clock = set_clock
+        self._keep_clock = keep_clock
         self._report = report
         self._asked_at = None
         self._learned = None  # (ms since boot, UTC ms) of the latest answer
         self._wake = asyncio.Event()
 
-    def start_from_flash(self, board_utc_ms, built_utc_ms):
-        """Set the board's clock to the latest time known to have passed, if it is behind that."""
+    def start(self, board_utc_ms, went_on, built_utc_ms, set_clock):
+        """Begin with what the board's clock shows. If it was right before a reset and went on since, records are dated by it
+        from now on, and the gateway is asked as ever. If not, it is set to the latest time known to have passed, for TLS."""
+        if went_on:
+            now = self._uptime.now()
+            self._learned = now, board_utc_ms
+            self._append((now, record.CLOCK, board_utc_ms, "rtc"))
+            self.known = True
+            self._report("time: went on through the reset")
+            return
         kept = flash.read_json(_FILE)
         floor = built_utc_ms
         if kept and isinstance(kept.get("utc"), int) and floor < kept["utc"] < LATEST_UTC_MS:
             floor = kept["utc"]
         if board_utc_ms < floor:
-            self._set_clock(floor)
+            set_clock(floor)
+
+    def keep_clock(self):
+        """Set the board's clock by ours, which is better: it counts a reset from here. To be called every few seconds."""
+        if self._learned:
+            learned_at, utc_ms = self._learned
+            self._keep_clock(utc_ms + self._uptime.now() - learned_at)
 
     def connected(self):
-        """There is a connection anew: ask at once, unless the time is known."""
-        if not self.known:
+        """There is a connection anew: ask at once, unless the gateway has told the time."""
+        if not self._told:
             self._wake.set()
 
     async def keep(self, is_connected):
@@ -78,9 +94,9 @@ class TimeKeeper:
             if asking:
                 self._asked_at = self._uptime.now()
                 await self._publish('{"v":1,"ask":"time","t":%d}' % self._asked_at)
-            # Where the time is known, an answer that stays out or comes too late is no reason to ask all the time.
-            await self._woken(RETRY_S if asking and not self.known else ASK_AGAIN_S)
-            if self.known and self._asked_at is None:
+            # Where it has been told, an answer that stays out or comes too late is no reason to ask all the time.
+            await self._woken(RETRY_S if asking and not self._told else ASK_AGAIN_S)
+            if self._told and self._asked_at is None:
                 await self._woken(ASK_AGAIN_S)
 
     async def _woken(self, within_s):
@@ -101,7 +117,7 @@ class TimeKeeper:
         if not isinstance(utc_ms, int) or not EARLIEST_UTC_MS <= utc_ms <= LATEST_UTC_MS:
             self._report("time: the gateway answered %s, not taken" % utc_ms)
             return
-        if now - asked_at > (GOOD_ROUND_TRIP_MS if self.known else LONGEST_ROUND_TRIP_MS):
+        if now - asked_at > (GOOD_ROUND_TRIP_MS if self._told else LONGEST_ROUND_TRIP_MS):
             self._report("time: the answer took %d ms, asking again later" % (now - asked_at))
             return
         self._asked_at = None
@@ -111,9 +127,10 @@ class TimeKeeper:
             self.error_ms = (now - learned_at) - (utc_ms - learned_utc_ms)
         self._learned = now, utc_ms
         self._append((now, record.CLOCK, utc_ms, "gw"))
-        self._set_clock(utc_ms)
+        self._keep_clock(utc_ms)
         flash.write(_FILE, '{"utc":%d}' % utc_ms)
-        if not self.known:
-            self.known = True
+        self.known = True
+        if not self._told:
+            self._told = True
             self._report("time: learned from the gateway")
         self._wake.set()

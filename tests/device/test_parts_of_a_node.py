@@ -224,12 +224,128 @@ show([keeper.error_ms, len(records)])
     ) == [72, 2]
 
 
+def test_a_clock_that_went_on_through_a_reset_dates_at_once_and_the_gateway_is_asked_all_the_same(
+    run_on_board,
+):
+    records, clocks, known, asked, error_ms = run_on_board(
+        CLOCK
+        + """
+keeper.start(UTC + 5, True, UTC, None)
+known = keeper.known
+uptime.ms += 2000
+keeper.keep_clock()
+asyncio.run(ask())
+uptime.ms += 1400
+keeper.answered({"t": 3000, "utc": UTC + 2000})
+show([records, clocks, known, len(asked), keeper.error_ms])
+"""
+    )
+    assert records == [[1000, "C", 1795305600005, "rtc"], [4400, "C", 1795305602700, "gw"]]
+    assert clocks == [1795305602005, 1795305602700]
+    assert known is True
+    assert asked == 1
+    assert error_ms == 705
+
+
+RESETS = """
+import sys
+class RTC:
+    kept = b""
+    def memory(self, data=None):
+        if data is None:
+            return RTC.kept
+        RTC.kept = bytes(data)
+    def datetime(self, t):
+        RTC.set = t
+class machine:
+    PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
+    mem32 = {0x3FF48034: 12, 0x60008038: 15}
+    cause = 1
+    def reset_cause():
+        return machine.cause
+machine.RTC = RTC
+sys.modules["machine"] = machine
+from board import system, wakeup
+"""
+
+
+@pytest.mark.parametrize(
+    ("cause", "board", "expected"),
+    [
+        (2, "Generic ESP32 module with ESP32", "software"),
+        (3, "Generic ESP32 module with ESP32", "watchdog"),
+        (4, "Generic ESP32 module with ESP32", "deep sleep"),
+        (5, "Generic ESP32 module with ESP32", "soft reset"),
+        (0, "Generic ESP32 module with ESP32", "other"),
+        (1, "Generic ESP32 module with ESP32", "brown-out"),
+        (1, "Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", "brown-out"),
+        (1, "Generic ESP32C3 module with ESP32C3", "brown-out"),
+        (1, "Generic ESP32S2 module with ESP32S2", "power"),  # its registers are not known: it is not asked
+        (1, "linux", "power"),
+    ],
+)
+def test_every_cause_of_a_start_has_its_name(run_on_board, cause, board, expected):
+    """A chip that says power-up to MicroPython and something else in its own register has browned out."""
+    seen = run_on_board(
+        RESETS
+        + f"""
+machine.cause = {cause}
+system.board_name = lambda: "{board}"
+told = wakeup.reset_cause()
+machine.mem32 = {{0x3FF48034: 1 | 1 << 6, 0x60008038: 1 | 1 << 6}}  # a power-up; the bits above are the other core's
+show([told, wakeup.reset_cause()])
+"""
+    )
+    assert seen == [expected, "power" if cause == 1 else expected]
+
+
+@pytest.mark.parametrize(
+    ("change", "believed"),
+    [
+        ("", True),
+        ("machine.cause = 3", True),
+        ("now += 599000", True),
+        (
+            "now += 601000",
+            False,
+        ),  # too long on the RC oscillator; or somebody had the board at the prompt meanwhile
+        ("now -= 1", False),  # a clock that went back was set by someone else
+        ("machine.cause = 1", False),
+        ("machine.cause = 0", False),
+        ("RTC.kept = b''", False),
+        ("RTC.kept = RTC.kept[:-1]", False),
+        ("RTC.kept = RTC.kept[:8] + bytes([RTC.kept[8] ^ 1]) + RTC.kept[9:]", False),
+        ("RTC.kept = b'somebody else uses it'", False),
+    ],
+)
+def test_the_clock_is_believed_only_where_it_is_certain_that_we_set_it_in_this_power_cycle(
+    run_on_board, change, believed
+):
+    clock, again = run_on_board(
+        RESETS
+        + f"""
+now = 1795305600123
+system.utc_ms = lambda: now
+system.keep_clock(now)
+assert RTC.set[:3] == (2026, 11, 22) and RTC.set[7] == 123000, RTC.set
+machine.cause = 2
+{change}
+first = wakeup.clock_went_on()
+machine.cause = 2  # a later reset, with what has come to the clock since
+now = 1795305600123 + 1000
+show([first, wakeup.clock_went_on()])
+"""
+    )
+    assert clock is believed
+    assert again is believed, "a mark that was not believed once is gone"
+
+
 def test_a_board_that_wakes_up_in_2000_starts_from_the_last_time_it_learned(run_on_board, flash):
     code = (
         CLOCK
         + """
 Y2000 = 946684800000
-keeper.start_from_flash(Y2000, UTC)
+keeper.start(Y2000, False, UTC, clocks.append)
 asyncio.run(ask())
 keeper.answered({"t": 1000, "utc": UTC + 86400000})
 show(clocks)

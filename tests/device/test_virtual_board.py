@@ -328,7 +328,7 @@ def test_a_power_cut_leaves_the_flash_and_the_levels_at_the_pins(make_board: Mak
     assert board.lines_since(mark)[0] == f"boot 2 {board_host.PWRON_RESET} True"
     assert not [line for line in board.lines_since(mark) if line.startswith("irq")]
     board.press_reset()
-    board.wait_for_console(f"boot 3 {board_host.HARD_RESET} True")
+    board.wait_for_console(f"boot 3 {board_host.PWRON_RESET} True")
     assert (board.flash_dir / "boots").read_text() == "3"
 
 
@@ -393,7 +393,7 @@ def test_edges_and_restarts_make_no_edge_twice(make_board: MakeBoard) -> None:
 @pytest.mark.parametrize(
     ("ending", "cause"),
     [
-        ("machine.reset()", board_host.SOFT_RESET),
+        ("machine.reset()", board_host.HARD_RESET),
         ("machine.soft_reset()", board_host.SOFT_RESET),
         ("machine.deepsleep(5000)", board_host.DEEPSLEEP_RESET),
         ("w = machine.WDT(timeout=3000)\nfor i in range(5): time.sleep(2); w.feed()\ntime.sleep(10)", board_host.WDT_RESET),
@@ -417,6 +417,42 @@ def test_a_board_that_resets_itself_comes_back_and_knows_why(
     assert f"boot 2 {cause} True" in board.lines
     if "boom" not in ending:
         assert "finally" not in board.lines  # a reset is not an exception
+
+
+@pytest.mark.parametrize(
+    ("ending", "goes_on"),
+    [
+        ("machine.reset()", True),
+        ("machine.soft_reset()", True),
+        ("machine.WDT(timeout=5000)\nwhile True: time.ticks_ms()", True),
+        ("print('cut me'); time.sleep(1000)", False),
+    ],
+)
+def test_the_clock_and_its_memory_go_on_through_a_reset_and_not_through_a_power_cut(
+    make_board: MakeBoard,
+    ending: str,
+    goes_on: bool,  # noqa: FBT001 - a case of the table
+) -> None:
+    code = textwrap.dedent(COUNTER) + (
+        "r = machine.RTC()\nprint('seen', r.datetime(), r.memory())\n"
+        "if n == 0:\n    time.sleep(2)\n    r.memory(b'kept')\n    r.datetime((2026, 10, 25, 6, 0, 30, 15, 0))\n"
+        + textwrap.indent("time.sleep(2)\nprint('ticks', time.ticks_ms() >= 4000)\n" + ending, "    ")
+    )
+    board = make_board(code, Timeline(START, 20), boot_ms=1)
+    board.start()
+    if not goes_on:
+        board.wait_for_console("cut me")
+        board.restart()
+    assert board.wait_for_end() == "ended"
+    seen = [line for line in board.lines if line.startswith("seen")]
+    assert seen[0].startswith("seen (2000, 1, 1, 5, 0, 0, 0, ")
+    assert seen[0].endswith(") b''")
+    second = 17 if "WDT" not in ending else 22
+    wanted = f"seen (2026, 10, 25, 6, 0, 30, {second}, " if goes_on else "seen (2000, 1, 1, 5, 0, 0, 0, "
+    assert seen[1].startswith(wanted)
+    assert seen[1].endswith("b'kept'" if goes_on else "b''")
+    assert "ticks True" in board.lines
+    assert board.lines[-2].startswith("boot 2 ")  # and its ticks began anew
 
 
 def test_an_uncaught_exception_is_told_and_the_board_stays_down(make_board: MakeBoard) -> None:

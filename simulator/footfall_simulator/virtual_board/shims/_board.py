@@ -41,6 +41,9 @@ HELLO, CONSUMED, OUTPUT, RESET, LATE, WATCHDOG, DUTY, AIR, BEHIND = 1, 2, 3, 4, 
 
 _us = real_time.ticks_us
 _channel = open(int(os.getenv("FOOTFALL_CHANNEL")), "r+b")
+_rtc = open(
+    int(os.getenv("FOOTFALL_RTC")), "r+b"
+)  # what goes on through a reset; the host empties it at a power cut
 _idle = real_select.poll()
 _idle.register(_channel, 1)
 _in = array.array("l", [0] * 96)
@@ -59,6 +62,7 @@ _started = False
 cause = 1
 epoch_s = 0  # what the board calls time 0, in seconds since 1970
 rtc_us = 0  # what the board's own clock showed at boot, in its own epoch
+rtc_memory = b""  # machine.RTC().memory()
 
 _window = array.array("l", [0] * _WINDOW)
 _head = 0
@@ -182,6 +186,7 @@ def _understand(code, at):
             epoch_s = 946684800
         else:
             rtc_us = 946684800000000
+        _wake_rtc()
         _started = True
 
 
@@ -522,6 +527,26 @@ def clock_us():
 def set_clock_us(value):
     global rtc_us
     rtc_us = value - (now() - _boot)
+    keep_rtc()
+
+
+def keep_rtc():
+    # how far the clock is ahead of virtual UTC, and the memory; their length before them
+    kept = b"%d %s" % (rtc_us - _boot, rtc_memory)
+    _rtc.seek(0)
+    _rtc.write(b"%4d %s" % (len(kept), kept))
+    _rtc.flush()
+
+
+def _wake_rtc():
+    global rtc_us, rtc_memory
+    _rtc.seek(0)
+    kept = _rtc.read()
+    if kept:
+        ahead_us, rtc_memory = kept[5 : 5 + int(kept[:4])].split(b" ", 1)
+        rtc_us = int(ahead_us) + _boot
+    else:
+        keep_rtc()
 
 
 tell(HELLO, 1)

@@ -162,12 +162,21 @@ class RTC:
 
     init = datetime
 
+    def memory(self, data=None):
+        if data is None:
+            return _board.rtc_memory
+        if len(data) > 2048:
+            raise ValueError("buffer too long")
+        _board.rtc_memory = bytes(data)
+        _board.keep_rtc()
+
 
 def reset():
-    _board.reset(SOFT_RESET)  # an ESP32 that restarted itself says so
+    _board.reset(HARD_RESET)  # so says an ESP32 that restarted itself, since MicroPython 1.13
 
 
-soft_reset = reset
+def soft_reset():
+    _board.reset(SOFT_RESET)
 
 
 def deepsleep(ms=0):
