@@ -12,7 +12,7 @@ EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo test check bench accuracy drawings format clean distclean setup parts
+.PHONY: help demo test check bench accuracy drawings enclosure format clean distclean setup parts
 .PHONY: check-format check-lint check-types check-firmware-types check-imports check-device-files
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench     the compiled counting engine against hand-written C, numba and pure Python'
 	@echo 'make accuracy  how often single people, groups, bags, children ... are counted right'
 	@echo 'make drawings  the circuits, plans and tables of hardware/, from their text'
+	@echo 'make enclosure the parts to print and their pictures, from hardware/enclosure/*.scad (needs OpenSCAD)'
 	@echo 'make format    put all Python files into the format that `make check` wants'
 	@echo 'make clean     remove what was built; `make distclean` also removes .venv and .parts'
 
@@ -70,6 +71,9 @@ accuracy: setup
 
 drawings: setup
 	@set -e; for one in pins parts wiring mounting; do $(VENV_BIN)/python hardware/$$one.py; done
+
+enclosure: setup
+	@$(VENV_BIN)/python hardware/enclosure.py
 
 format: setup
 	@$(VENV_BIN)/ruff format .
