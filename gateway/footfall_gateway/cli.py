@@ -22,10 +22,11 @@ import click
 
 from footfall_gateway.clock import ClockError, simulated_clock, system_clock
 from footfall_gateway.settings import SettingsError, load_settings
-from footfall_gateway.toml_reader import reason
+from footfall_gateway.toml_reader import printable, reason
 
 if TYPE_CHECKING:
     from footfall_gateway.ledger import Ledger
+    from footfall_gateway.node_book import NodeSummary
 
 __all__ = ["cli", "main"]
 
@@ -213,14 +214,17 @@ def export(
 
 @cli.command(short_help="Show nodes, missing records, refusals and what waits.")
 @config_option
-def status(config: Path) -> int:
+@click.option("--crashes", is_flag=True, help="Also show the whole text of the crash reports that are kept.")
+def status(config: Path, *, crashes: bool) -> int:
     """Show what is in the ledger: nodes, missing records, refused messages, what waits for InfluxDB.
 
     Ends with 1 if records are missing. The gateway may run meanwhile.
     """
+    from footfall_gateway.node_book import NodeBook  # noqa: PLC0415
     from footfall_gateway.outbox import Outbox  # noqa: PLC0415
 
     with _ledger(config) as ledger:
+        book = NodeBook(ledger)
         now_ms = time.time_ns() // 1_000_000
         spools = ledger.spools()
         counters = ledger.counters()
@@ -243,12 +247,59 @@ def status(config: Path) -> int:
                 f"  {boot.node}  boot {boot.boot}: {boot.n_in} in, {boot.n_out} out, {boot.presses} presses without a "
                 f"date, its clock was never set"
             )
+        for node in book.summaries():
+            for line in _node_lines(node, now_ms):
+                click.echo(line)
+        for crash in book.crashes() if crashes else ():
+            click.echo(
+                f"  {crash.node}  boot {crash.boot}, {printable(crash.firmware)}, told {_ago(now_ms - crash.received_ms)}:"
+            )
+            for line in crash.text.splitlines():
+                click.echo(f"      {printable(line)}")
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counters.quarantined_by_reason.items()))
         click.echo(f"refused: {counters.quarantined}" + (f" ({reasons})" if reasons else ""))
         depth = outbox.depth()
         lag = f", the oldest for {_duration(outbox.lag_ms(now_ms))}" if depth else ""
         click.echo(f"waiting for InfluxDB: {depth} points{lag}; set aside: {outbox.rejected()}")
     return FAILED if any(spool.missing for spool in spools) else DONE
+
+
+def _node_lines(node: "NodeSummary", now_ms: int) -> Iterator[str]:
+    """How a node is and what it has taken, as far as it has told."""
+    words = (
+        ["online" if node.online else "offline"] if node.state or node.told_ms else ["has not told how it is"]
+    )
+    if node.state is not None:
+        slot = f" (slot {printable(node.state.slot)})" if node.state.slot else ""
+        words.append(f"firmware {printable(node.state.fw)}{slot}")
+    if node.told_ms is not None:
+        words.append(f"told {_ago(now_ms - node.told_ms)}")
+    yield f"  {node.node}  {', '.join(words)}"
+    if node.state is not None and node.state.safe:
+        yield "    SAFE MODE: its firmware ended several times in a row; it counts, and leaves out all else"
+    if node.configuration is not None:
+        yield f"    configuration {node.configuration.rev} {_taken(node)}"
+    elif node.state is not None and node.state.config_error:
+        yield f"    configuration refused: {printable(node.state.config_error)}"
+    if node.missed_edges:
+        yield f"    its program missed {node.missed_edges} edges; {node.recovered} passages were told by the hardware counters"
+    if node.last_crash is not None:
+        last = node.last_crash
+        yield (
+            f"    crashed {node.crashes} times, the last time in boot {last.boot}, told"
+            f" {_ago(now_ms - last.received_ms)}: {printable(last.last_line)}"
+        )
+
+
+def _taken(node: "NodeSummary") -> str:
+    assert node.configuration is not None
+    if node.state is None or node.state.rev is None:
+        return "waits for the node"
+    if node.state.config_error:
+        return f"refused: {printable(node.state.config_error)}"
+    if node.state.rev == node.configuration.rev:
+        return "taken"
+    return f"not taken yet, the node has {node.state.rev}"
 
 
 def _duration(ms: int) -> str:

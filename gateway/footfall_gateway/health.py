@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from footfall_gateway.ledger import Ledger
+from footfall_gateway.node_book import NodeBook
 from footfall_gateway.node_messages import NodeState
 from footfall_gateway.outage import spoken
-from footfall_gateway.outbox import Outbox, point_line
+from footfall_gateway.outbox import Outbox, point_line, put_line
 from footfall_gateway.places import Places
 
 __all__ = ["GatewayHealth", "NodeWatch"]
@@ -27,10 +28,11 @@ class _Seen:
     dropped_edges: int = 0
     lost: int = 0
     config_error: str | None = None
+    safe: bool = False
 
 
 class NodeWatch:
-    """Follows each node's `state`. `outbox` None: embedded mode, nothing is written."""
+    """Follows each node's `state`, and keeps the last one. `outbox` None: embedded mode, no points are written."""
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class NodeWatch:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
+        self._book = NodeBook(ledger)
         self._places = places
         self._outbox = outbox
         self._now = now
@@ -58,8 +61,13 @@ class NodeWatch:
             seen.since = self._now()
         if state.online:
             self._tell_changes(node, seen, state)
-            if not retained and self._outbox is not None:
-                self._write(self._outbox, node, state, now_ms)
+        missing = self._ledger.missing(node)
+        with self._ledger.database.writing() as sql:
+            self._book.put_state(sql, node, state, now_ms, retained=retained)
+            if state.online and not retained and self._outbox is not None:
+                line = self._point(node, state, self._book.trouble(sql, node), missing, now_ms)
+                if line is not None:
+                    put_line(sql, f"node_health {node} {now_ms}", line, now_ms)
 
     @staticmethod
     def _tell_changes(node: str, seen: _Seen, state: NodeState) -> None:
@@ -80,11 +88,19 @@ class NodeWatch:
         if state.config_error and state.config_error != seen.config_error:
             log.warning("node %s: did not take its configuration: %s", node, state.config_error)
         seen.config_error = state.config_error
+        if state.safe and not seen.safe:
+            log.warning(
+                "node %s: is in safe mode, its firmware ended several times in a row; it counts", node
+            )
+        seen.safe = state.safe
 
-    def _write(self, outbox: Outbox, node: str, state: NodeState, now_ms: int) -> None:
+    def _point(
+        self, node: str, state: NodeState, trouble: tuple[int, int, int], missing: int, now_ms: int
+    ) -> str | None:
+        """The node's line for InfluxDB; None where it stands nowhere today: there is no site to write it for."""
         placements = self._places.of_node(node, now_ms, now_ms + 1)
         if not placements:
-            return  # it stands nowhere today: there is no site to write it for
+            return None
         fields: dict[str, int | float | bool | str] = {
             name: value
             for name, value in (
@@ -93,13 +109,15 @@ class NodeWatch:
                 ("spool_depth", state.spool),
                 ("rssi", state.rssi),
                 ("clock_error_ms", state.clock_error_ms),
+                ("rev", state.rev),
             )
             if value is not None
         }
         fields["beam_blocked"] = any(state.faults)
-        fields["missing"] = self._ledger.missing(node)
-        tags = {"site": placements[0].site, "node": node}
-        outbox.put(f"node_health {node} {now_ms}", point_line("node_health", tags, fields, now_ms), now_ms)
+        fields["missing"] = missing
+        fields["safe"] = state.safe
+        fields["crashes"], fields["missed_edges"], fields["recovered"] = trouble
+        return point_line("node_health", {"site": placements[0].site, "node": node}, fields, now_ms)
 
 
 class GatewayHealth:

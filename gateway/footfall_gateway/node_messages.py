@@ -1,4 +1,5 @@
-"""What nodes say beside their records: `state` (how the node is) and `reply` (it asks the time). Used by `receiver`.
+"""What nodes say beside their records: `state` (how the node is) and `reply` (it asks the time, answers, or tells that
+it has crashed). Used by `receiver`.
 
 The same border as `ingest`: behind it there are only frozen structs. Fields that are not known here are ignored, as
 a newer node may say more; a known field with a wrong value refuses the message.
@@ -9,15 +10,16 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from footfall_core.payload import MAX_BATCH_BYTES, VERSION
+from footfall_core.payload import MAX_BATCH_BYTES, MAX_BOOT, VERSION
 from footfall_gateway.ingest import NOT_JSON, TOO_LARGE, UNKNOWN_VERSION, Refusal
 
-__all__ = ["BAD_REPLY", "BAD_STATE", "NodeReply", "NodeState", "read_reply", "read_state"]
+__all__ = ["BAD_REPLY", "BAD_STATE", "CrashReport", "NodeReply", "NodeState", "read_reply", "read_state"]
 
 BAD_STATE, BAD_REPLY = "bad state", "bad reply"  # reasons beside those of `ingest`
 
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 _Name = Annotated[str, Meta(max_length=64)]
+MAX_CRASH_TEXT = 1000  # characters; a traceback's last lines
 
 
 class NodeState(Struct, frozen=True, kw_only=True):
@@ -25,6 +27,9 @@ class NodeState(Struct, frozen=True, kw_only=True):
 
     online: bool
     fw: _Name = ""
+    rev: _Count | None = None  # of the configuration that it has
+    slot: _Name = ""  # of the firmware that runs; "" where it has none
+    safe: bool = False  # it came to nothing several times in a row, and leaves out all but counting
     uptime_s: _Count | None = None
     faults: Annotated[tuple[Annotated[int, Meta(ge=0, le=3)], ...], Meta(max_length=8)] = ()
     spool: _Count | None = None  # records that wait in its flash
@@ -37,28 +42,42 @@ class NodeState(Struct, frozen=True, kw_only=True):
 
 
 class NodeReply(Struct, frozen=True, kw_only=True):
-    """The content of `reply`. `ask` is "time" where the node wants to know it; `t` is its clock then."""
+    """The content of `reply`. `ask` is "time" where the node wants to know it; `t` is its clock then. `do` is the command
+    that it answers, and "crash" where it tells of one by itself."""
 
     ask: _Name = ""
+    do: object = None
     t: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+
+
+class CrashReport(Struct, frozen=True, kw_only=True):
+    """A `reply` with `do` "crash": how the node's start number `boot` ended, with which firmware, and the traceback."""
+
+    boot: Annotated[int, Meta(ge=0, le=MAX_BOOT)]
+    text: Annotated[str, Meta(max_length=MAX_CRASH_TEXT)]
+    fw: _Name = ""
 
 
 class _Version(Struct):
     v: object = None
 
 
-_S = TypeVar("_S", NodeState, NodeReply)
+_S = TypeVar("_S", NodeState, NodeReply, CrashReport)
 _version = msgspec.json.Decoder(_Version)
 _state = msgspec.json.Decoder(NodeState)
 _reply = msgspec.json.Decoder(NodeReply)
+_crash = msgspec.json.Decoder(CrashReport)
 
 
 def read_state(topic: str, payload: bytes) -> NodeState | Refusal:
     return _read(_state, BAD_STATE, topic, payload)
 
 
-def read_reply(topic: str, payload: bytes) -> NodeReply | Refusal:
-    return _read(_reply, BAD_REPLY, topic, payload)
+def read_reply(topic: str, payload: bytes) -> NodeReply | CrashReport | Refusal:
+    reply = _read(_reply, BAD_REPLY, topic, payload)
+    if isinstance(reply, NodeReply) and reply.do == "crash":
+        return _read(_crash, BAD_REPLY, topic, payload)
+    return reply
 
 
 def _read(decoder: msgspec.json.Decoder[_S], bad: str, topic: str, payload: bytes) -> _S | Refusal:

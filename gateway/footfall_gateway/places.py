@@ -65,7 +65,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the buttons asked while the node carried this configuration revision."""
+    """What the buttons asked where this number stands in a vote."""
 
     revision: int
     id: str

@@ -18,9 +18,12 @@ from footfall_gateway.health import NodeWatch
 from footfall_gateway.ingest import UNKNOWN_NODE, Batch, Refusal, receive
 from footfall_gateway.ledger import Ack, Ledger, LedgerError
 from footfall_gateway.link import Arrived, Inbox, Link, Opened
-from footfall_gateway.node_messages import read_reply, read_state
+from footfall_gateway.node_book import NodeBook
+from footfall_gateway.node_config import NodeConfigs
+from footfall_gateway.node_messages import CrashReport, read_reply, read_state
 from footfall_gateway.outage import Backoff, Outage
 from footfall_gateway.places import Places
+from footfall_gateway.toml_reader import printable
 
 __all__ = ["Receiver"]
 
@@ -48,16 +51,29 @@ class Receiver:
         crashed: Callable[[BaseException], None],
     ) -> None:
         self._ledger = ledger
+        self._book = NodeBook(ledger)
         self._places = places
         self._inbox = inbox
         self._watch = watch
         self._now_ms = now_ms
         self._crashed = crashed
         self._links: dict[str, Link] = {}  # node -> where it was last heard
+        self._open: list[Link] = []  # every link that has opened
+        self._configs: NodeConfigs | None = None
         self._told: dict[tuple[str, str], float] = {}
         self._outage = Outage(f"ledger {ledger.path}", log)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+
+    def configure(self, configs: NodeConfigs) -> None:
+        """Before `start`: whose texts are said to the nodes when a link opens, and who hears what they have."""
+        self._configs = configs
+
+    def say(self, node: str, leaf: str, payload: str, *, retain: bool = False) -> None:
+        """Sends to a node over the link on which it was last heard, else over every link. From any thread."""
+        heard = self._links.get(node)
+        for link in [heard] if heard else list(self._open):
+            link.send(node, leaf, payload, retain=retain)
 
     def start(self) -> None:
         self._thread.start()
@@ -82,6 +98,7 @@ class Receiver:
     def _take(self, items: Sequence[Arrived | Opened]) -> None:
         batches: list[Batch] = []
         refusals: list[Refusal] = []
+        crashes: list[tuple[str, CrashReport]] = []
         opened: list[Link] = []
         for item in items:
             if isinstance(item, Opened):
@@ -90,18 +107,22 @@ class Receiver:
             taken = self._read(item)
             if isinstance(taken, Batch):
                 batches.append(taken)
+            elif isinstance(taken, CrashReport):
+                crashes.append((topic.parse(item.topic)[0], taken))
             elif taken is not None:
                 refusals.append(taken)
-        if (batches or refusals) and not self._store(batches, refusals):
+        if (batches or refusals) and not self._persist(lambda: self._store(batches, refusals)):
             return  # ended while the ledger could not be written: nothing is acknowledged, everything comes again
+        if crashes and not self._persist(lambda: self._keep(crashes)):
+            return
         for item in items:
             if isinstance(item, Arrived):
                 item.link.receipt(item)
         for link in opened:
             self._greet(link)
 
-    def _read(self, arrived: Arrived) -> Batch | Refusal | None:
-        """The batch in this message; None where it was something else and has been dealt with."""
+    def _read(self, arrived: Arrived) -> Batch | CrashReport | Refusal | None:
+        """The batch or crash in this message; None where it was something else and has been dealt with."""
         try:
             node, leaf = topic.parse(arrived.topic)
         except PayloadError:
@@ -132,6 +153,8 @@ class Receiver:
             return state
         try:
             self._watch.report(node, state, self._now_ms(), retained=arrived.retained)
+            if self._configs is not None and state.online and not arrived.retained:
+                self._configs.told(node, state, self._now_ms())
         except LedgerError as error:
             if not error.temporary:
                 raise
@@ -140,9 +163,9 @@ class Receiver:
             )  # a health point less; the next one comes in a minute
         return None
 
-    def _read_reply(self, node: str, arrived: Arrived) -> Refusal | None:
+    def _read_reply(self, node: str, arrived: Arrived) -> CrashReport | Refusal | None:
         reply = read_reply(arrived.topic, arrived.payload)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, Refusal | CrashReport):
             return reply
         if reply.ask != "time" or reply.t is None:
             log.debug("node %s: %r", node, arrived.payload)
@@ -155,11 +178,12 @@ class Receiver:
         arrived.link.send(node, topic.COMMAND, f'{{"v":1,"do":"time","t":{reply.t},"utc":{utc}}}')
         return None
 
-    def _store(self, batches: list[Batch], refusals: list[Refusal]) -> bool:
+    def _persist(self, write: Callable[[], None]) -> bool:
+        """Does `write`, again and again where the disk is full; False where the gateway ends before it has worked."""
         backoff = Backoff(0.5, 30.0)
         while True:
             try:
-                acks = self._ledger.store(batches, refusals, now_ms=self._now_ms())
+                write()
             except LedgerError as error:
                 if not error.temporary:
                     raise
@@ -168,12 +192,23 @@ class Receiver:
                     return False
                 continue
             self._outage.works()
-            break
-        for ack in acks:
+            return True
+
+    def _store(self, batches: list[Batch], refusals: list[Refusal]) -> None:
+        for ack in self._ledger.store(batches, refusals, now_ms=self._now_ms()):
             self._acknowledge(ack, self._links.get(ack.node))
         for refusal in refusals:
             self._tell_refusal(refusal)
-        return True
+
+    def _keep(self, crashes: list[tuple[str, CrashReport]]) -> None:
+        for crash in self._book.keep_crashes(crashes, self._now_ms()):
+            log.warning(
+                "node %s: crashed (boot %d, firmware %s): %s",
+                crash.node,
+                crash.boot,
+                printable(crash.firmware or "?"),
+                printable(crash.last_line),
+            )
 
     def _acknowledge(self, ack: Ack, link: Link | None) -> None:
         # 0 is said, too: after the loss of a ledger it tells the node to begin anew, and to declare what it has forgotten
@@ -181,7 +216,13 @@ class Receiver:
             link.send(ack.node, topic.ACK, encode_ack(ack.spool, ack.seq), retain=True)
 
     def _greet(self, link: Link) -> None:
-        """A link is open (again): its retained acknowledgements may be lost with the broker, so they are said again."""
+        """A link is open (again): what is retained may be lost with the broker, and a cable retains nothing: it is said again."""
+        if link not in self._open:
+            self._open.append(link)
+        if self._configs is not None:
+            for node, text in self._configs.texts():
+                if self._links.get(node, link) is link:
+                    link.send(node, topic.CONFIG, text, retain=True)
         try:
             acks = self._ledger.acks()
         except LedgerError as error:

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+from footfall_core import topic
 from footfall_gateway.accounts import Accounts
 from footfall_gateway.clock import system_clock
 from footfall_gateway.health import GatewayHealth, NodeWatch
@@ -22,6 +23,8 @@ from footfall_gateway.ledger import Ledger, LedgerError
 from footfall_gateway.link import Inbox, Link
 from footfall_gateway.link_mqtt import MqttLink
 from footfall_gateway.link_serial import SerialLink
+from footfall_gateway.node_book import NodeBook
+from footfall_gateway.node_config import NodeConfigs
 from footfall_gateway.outage import Backoff, Outage
 from footfall_gateway.outbox import Outbox
 from footfall_gateway.places import DOOR
@@ -34,6 +37,7 @@ __all__ = ["Gateway", "ledger_path", "run"]
 ACCOUNTS_EVERY_S = 0.5  # not after each record: every run costs the ledger some of its time
 HEALTH_EVERY_S = 10.0
 COMPACT_EVERY_S = 60.0
+CONFIGURE_EVERY_S = 10.0  # the next question begins at a midnight
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +88,15 @@ class Gateway:
             self.clock,
             self._crashed,
         )
+        self._configs = NodeConfigs(
+            settings,
+            self.places,
+            NodeBook(self.ledger),
+            lambda node, text: self._receiver.say(node, topic.CONFIG, text, retain=True),
+        )
+        self._receiver.configure(self._configs)
+        self._configs.refresh(self.clock())
+        self._jobs.append(_Job("configuration", CONFIGURE_EVERY_S, self._configure, self._crashed))
 
     def start(self) -> None:
         for line in summary(self.settings):
@@ -131,6 +144,9 @@ class Gateway:
 
     def _compact(self) -> None:
         self.ledger.compact(self.clock(), self.settings.gateway.retention_days)
+
+    def _configure(self) -> None:
+        self._configs.refresh(self.clock())
 
     def _write_health(self) -> None:
         self.health.write(self.clock())
@@ -206,6 +222,13 @@ def summary(settings: Settings) -> list[str]:
             )
         if not site.doors and not site.terminals:
             lines.append("  no door and no terminal yet")
+    lines += [f"configures node {node.node}" for node in settings.nodes]
+    for question in settings.questions:
+        if question.asked_from is not None:
+            where = ", ".join(question.asked_at) or "every terminal"
+            lines.append(
+                f"question {question.revision} ({question.id}) at {where} from {question.asked_from}"
+            )
     if not settings.sites:
         lines.append("no site yet: records of every node are refused and stay on the nodes")
     return lines

@@ -36,6 +36,8 @@ __all__ = [
     "GatewaySettings",
     "InfluxSettings",
     "MqttSettings",
+    "NodeBarrier",
+    "NodeSettings",
     "QuestionName",
     "Secret",
     "SerialSettings",
@@ -195,10 +197,41 @@ class Site(_Table, frozen=True):
 
 
 class QuestionName(_Table, frozen=True):
-    """`[[question]]`: what the buttons asked while the nodes carried this configuration revision."""
+    """`[[question]]`: its number stands in every vote, its id in the charts. With `asked_from`, the nodes are told to ask it
+    from local midnight of that day on, until another one takes over: those at `asked_at` (ids of terminals or
+    names of nodes), or every terminal."""
 
-    revision: Annotated[int, Meta(ge=0, le=1_000_000_000, description="the revision's number, 0 or more")]
+    revision: Annotated[int, Meta(ge=0, le=1_000_000_000, description="the question's number, 0 or more")]
     id: _Id
+    asked_from: _Date | None = None
+    asked_at: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=32)], ...],
+        Meta(max_length=100, description="a list of terminals' ids or nodes' names"),
+    ] = ()
+
+
+class NodeBarrier(_Table, frozen=True):
+    """`[[node.barrier]]`: limits of one light barrier, as the node takes them (docs/wire.md)."""
+
+    barrier: Annotated[int, Meta(ge=0, le=3, description="the barrier's number on its node, from 0 to 3")] = 0
+    glitch_ms: Annotated[int, Meta(ge=0, le=1000, description="milliseconds, from 0 to 1000")] | None = None
+    min_block_ms: Annotated[int, Meta(ge=0, le=5000, description="milliseconds, from 0 to 5000")] | None = (
+        None
+    )
+    blocked_after_ms: (
+        Annotated[int, Meta(ge=1000, le=3_600_000, description="milliseconds, from 1000 to 3600000")] | None
+    ) = None
+
+
+class NodeSettings(_Table, frozen=True):
+    """`[[node]]`: what the gateway configures at this node. What is left out stays as the node has it."""
+
+    node: _Node
+    lockout_ms: Annotated[int, Meta(ge=0, le=60_000, description="milliseconds, from 0 to 60000")] | None = (
+        None
+    )
+    debounce_ms: Annotated[int, Meta(ge=1, le=1000, description="milliseconds, from 1 to 1000")] | None = None
+    barriers: tuple[NodeBarrier, ...] = field(name="barrier", default=())
 
 
 class Document(_Table, frozen=True):
@@ -210,6 +243,7 @@ class Document(_Table, frozen=True):
     influxdb: InfluxSettings | None = None
     sites: tuple[Site, ...] = field(name="site", default=())
     questions: tuple[QuestionName, ...] = field(name="question", default=())
+    nodes: tuple[NodeSettings, ...] = field(name="node", default=())
 
 
 class Settings(Document, frozen=True):
@@ -245,6 +279,7 @@ def load_settings(path: Path | str) -> Settings:
     if isinstance(document, Document):  # what one value alone cannot show
         _check_sources(document, reader)
         _check_doors(document, reader)
+        _check_nodes(document, reader)
     reader.raise_problems()
     assert isinstance(document, Document)
     return Settings(
@@ -254,6 +289,7 @@ def load_settings(path: Path | str) -> Settings:
         influxdb=document.influxdb,
         sites=document.sites,
         questions=document.questions,
+        nodes=document.nodes,
         path=reader.path.absolute(),
         mqtt_password=reader.secrets.get(("mqtt", "password_file")),
         influx_token=reader.secrets.get(("influxdb", "token_file")),
@@ -357,6 +393,39 @@ def _check_doors(document: Document, reader: TomlReader) -> None:
                 f'found the buttons of node "{terminal.node}"',
                 "another node, or a later valid_from where it moved",
             )
+
+
+def _check_nodes(document: Document, reader: TomlReader) -> None:
+    """A node and a barrier are configured once; of two questions it is clear which one a terminal asks."""
+    seen = _Seen(reader)
+    for i, node in enumerate(document.nodes):
+        seen.claim(node.node, ("node", i, "node"), f'found "{node.node}"', "one [[node]] for each node")
+        for j, barrier in enumerate(node.barriers):
+            key = ("node", i, "barrier", j, "barrier")
+            expected = "one [[node.barrier]] for each barrier"
+            seen.claim((node.node, barrier.barrier), key, f"found barrier {barrier.barrier}", expected)
+    terminals = {terminal.id for site in document.sites for terminal in site.terminals}
+    nodes = {door.node for site in document.sites for door in site.doors}
+    nodes |= {terminal.node for site in document.sites for terminal in site.terminals}
+    for i, question in enumerate(document.questions):
+        for name in question.asked_at:
+            if name not in terminals | nodes:
+                reader.problem(
+                    ("question", i, "asked_at"),
+                    f'found "{name}", expected the id of a [[site.terminal]] or the name of a node',
+                )
+        if question.asked_at and question.asked_from is None:
+            reader.problem(
+                ("question", i, "asked_from"), "missing, expected the day from which on it is asked"
+            )
+        for place in question.asked_at or ("every terminal",):
+            if question.asked_from is not None:
+                seen.claim(
+                    ("question", question.asked_from, place),
+                    ("question", i, "asked_from"),
+                    f"found a question for {place} from {question.asked_from} on",
+                    "another day, or another place in asked_at",
+                )
 
 
 class _Seen:

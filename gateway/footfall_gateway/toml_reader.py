@@ -32,6 +32,7 @@ __all__ = [
     "certificate_file",
     "dotted",
     "http_address",
+    "printable",
     "readable_file",
     "reason",
     "secret_file",
@@ -64,7 +65,7 @@ class SettingsError(Exception):
     """The settings cannot be used. `problems`: every reason, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
-        self.problems = [_on_one_line(problem) for problem in problems]
+        self.problems = [printable(problem) for problem in problems]
         super().__init__("\n".join(self.problems))
 
 
@@ -91,7 +92,7 @@ class TomlReader:
         self._problems.append((line or 0, text))
 
     def warning(self, key: Key, words: str) -> None:
-        self.warnings.append(_on_one_line(f"{self.path}: {dotted(key)}: {words}"))
+        self.warnings.append(printable(f"{self.path}: {dotted(key)}: {words}"))
 
     def raise_problems(self) -> None:
         if self._problems:
@@ -177,12 +178,12 @@ def shown(value: object) -> str:
         return str(value).lower()
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
-    text = _on_one_line(f'"{value}"' if isinstance(value, str) else repr(value))
+    text = printable(f'"{value}"' if isinstance(value, str) else repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _on_one_line(text: str) -> str:
-    """Line breaks and control characters (they may stand in a path) as Python writes them."""
+def printable(text: str) -> str:
+    """One line: line breaks and control characters (they may stand in a path, or come from a node) as Python writes them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -8,16 +8,20 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from footfall_gateway import cli
 from footfall_gateway.accounts import Accounts
 from footfall_gateway.ingest import Batch
 from footfall_gateway.ledger import Ledger
+from footfall_gateway.node_book import NodeBook
+from footfall_gateway.node_messages import CrashReport, NodeState
 from footfall_gateway.settings import load_settings, places_of
 from tests.servers import HOST, free_port
 
@@ -343,6 +347,57 @@ def test_status_shows_a_hole_and_ends_with_1(footfall, config):
     code, out, _ = footfall("status", "--config", config)
     assert code == 1
     assert "MISSING 3: 11-13" in out
+
+
+def tell(config: Path, node: str, **told: object) -> None:
+    """As if this node had just told a state."""
+    with Ledger.open(load_settings(config).gateway.data / "ledger.sqlite") as ledger:
+        state = msgspec.convert({"online": True, "fw": "0.2.0", **told}, NodeState)
+        with ledger.database.writing() as sql:
+            NodeBook(ledger).put_state(sql, node, state, time.time_ns() // 1_000_000, retained=False)
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"rev": 1}, "configuration 1 taken"),
+        ({"rev": 0}, "configuration 1 not taken yet, the node has 0"),
+        ({}, "configuration 1 waits for the node"),
+        ({"rev": 0, "config_error": "rev is x\x1b"}, "configuration 1 refused: rev is x\\x1b"),
+    ],
+)
+def test_status_shows_what_a_node_made_of_its_configuration(footfall, config, told, shown):
+    fill(config)
+    with Ledger.open(load_settings(config).gateway.data / "ledger.sqlite") as ledger:
+        NodeBook(ledger).configure("ff-1", '{"lockout_ms":1}', START_MS)
+    assert (
+        "  ff-1  has not told how it is\n    configuration 1 waits for the node\n"
+        in footfall("status", "--config", config)[1]
+    )
+    tell(config, "ff-1", slot="b", **told)
+    code, out, _ = footfall("status", "--config", config)
+    assert f"  ff-1  online, firmware 0.2.0 (slot b), told just now\n    {shown}\n" in out
+    assert code == 0
+
+
+def test_status_shows_safe_mode_crashes_and_missed_edges(footfall, config):
+    fill(config)
+    tell(config, "ff-1", safe=True)
+    with Ledger.open(load_settings(config).gateway.data / "ledger.sqlite") as ledger:
+        seq = ledger.spools()[0].highest + 1
+        ledger.store([Batch("ff-1", "8f3a01c2", 1, seq, ((9, "H", 0, 12, 5),))], now_ms=START_MS)
+        report = CrashReport(boot=12, fw="0.1.0", text="Stack:\n  deep \x1b[2J\nMemoryError: no\n")
+        NodeBook(ledger).keep_crashes([("ff-1", report)], time.time_ns() // 1_000_000)
+    _, out, _ = footfall("status", "--config", config)
+    assert "    SAFE MODE: " in out
+    assert "    its program missed 12 edges; 5 passages were told by the hardware counters\n" in out
+    assert "    crashed 1 times, the last time in boot 12, told just now: MemoryError: no\n" in out
+    assert "deep" not in out
+    _, out, _ = footfall("status", "--crashes", "--config", config)
+    assert (
+        "  ff-1  boot 12, 0.1.0, told just now:\n      Stack:\n        deep \\x1b[2J\n      MemoryError: no\n"
+        in out
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- run

@@ -362,11 +362,13 @@ def test_the_reasons_for_refusals_are_those_of_the_gateway():
 
 
 def test_the_messages_shown_are_messages():
-    batch, ack, config = blocks(WIRE, "json")
+    batch, ack, config, crash = blocks(WIRE, "json")
     read = read_batch("footfall/1/ff-3c71bf4a/records", batch.strip().encode())
     assert not any(isinstance(one, BadRecord) for one in read.records)
     assert payload.decode_ack(ack.strip()) == ("8f3a01c2", 1090)
     assert payload.loads(config.strip())["rev"] == 7
+    report = node_messages.read_reply("footfall/1/ff-3c71bf4a/reply", crash.strip().encode())
+    assert isinstance(report, node_messages.CrashReport)
     [line] = blocks(WIRE, "text")
     assert decode_line(line.strip().encode()) == ("ack", ack.strip().encode())
 

@@ -10,8 +10,10 @@ import pytest
 
 from footfall_gateway.database import LedgerError
 from footfall_gateway.health import NodeWatch
+from footfall_gateway.ingest import Batch
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.link import Arrived, Inbox, Opened
+from footfall_gateway.node_book import MAX_CRASHES_KEPT, NodeBook
 from footfall_gateway.outbox import Outbox
 from footfall_gateway.places import Placement, Places, Site
 from footfall_gateway.receiver import Receiver
@@ -108,6 +110,113 @@ def desk(tmp_path):
 
 def ack(seq: int, node: str = "ff-1") -> tuple[str, ...]:
     return ("retained", node, "ack", f'{{"v":1,"spool":"8f3a01c2","seq":{seq}}}')
+
+
+CRASH = {
+    "v": 1,
+    "do": "crash",
+    "boot": 12,
+    "fw": "0.1.0",
+    "text": "Traceback:\n  somewhere\nMemoryError: \x1b[2Jno\n",
+}
+
+
+def test_a_crash_report_is_kept_and_told_once_however_often_it_comes(desk, caplog):
+    book = NodeBook(desk.ledger)
+    assert desk.process(desk.message("reply", CRASH), desk.message("reply", CRASH)) == [("receipt", "3")] * 2
+    desk.process(desk.message("reply", CRASH))
+    [kept] = book.crashes()
+    assert (kept.node, kept.boot, kept.firmware, kept.text) == ("ff-1", 12, "0.1.0", CRASH["text"])
+    assert [one.message for one in caplog.records if "crashed" in one.message] == [
+        "node ff-1: crashed (boot 12, firmware 0.1.0): MemoryError: \\x1b[2Jno"
+    ]
+    desk.process(desk.message("reply", CRASH | {"boot": 13}), desk.message("reply", CRASH, "ff-2"))
+    assert [(one.node, one.boot) for one in book.crashes()] == [("ff-1", 13), ("ff-1", 12), ("ff-2", 12)]
+    assert [(one.node, one.crashes) for one in book.summaries()] == [("ff-1", 2), ("ff-2", 1)]
+
+
+def test_only_the_latest_crashes_of_a_node_are_kept_and_all_are_counted(desk):
+    reports = [desk.message("reply", CRASH | {"boot": boot}) for boot in range(50)]
+    desk.process(desk.message("reply", CRASH, "ff-2"), *reports)
+    kept = [one.boot for one in NodeBook(desk.ledger).crashes() if one.node == "ff-1"]
+    assert kept == list(range(49, 49 - MAX_CRASHES_KEPT, -1))
+    assert [one.crashes for one in NodeBook(desk.ledger).summaries()] == [50, 1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text": "x" * 1001},
+        {"text": 5},
+        {"text": None},
+        {"boot": -1},
+        {"boot": "12"},
+        {"boot": 2**40},
+        {"fw": ["0.1.0"]},
+        {"fw": "x" * 65},
+    ],
+)
+def test_a_malformed_crash_report_is_quarantined(desk, wrong):
+    desk.process(desk.message("reply", CRASH | wrong))
+    assert [reason for reason, _ in desk.refused()] == ["bad reply"]
+    assert NodeBook(desk.ledger).crashes() == ()
+
+
+def test_a_crash_report_waits_for_a_full_disk_and_is_kept_before_the_broker_forgets_it(
+    desk, mocker, monkeypatch
+):
+    monkeypatch.setattr("footfall_gateway.receiver.Backoff.next_s", lambda _self: 0.01)
+    keep = NodeBook.keep_crashes
+    full = LedgerError(desk.ledger.path, "the disk is full", temporary=True)
+    called = mocker.patch.object(NodeBook, "keep_crashes", autospec=True)
+    answers = iter([full, full, None])
+
+    def keeping(self, reports, now_ms):
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+        return keep(self, reports, now_ms)
+
+    called.side_effect = keeping
+    inbox = Inbox()
+    receiver = desk.receiver(inbox)
+    receiver.start()
+    inbox.put(desk.message("reply", CRASH))
+    deadline = time.monotonic() + LIMIT_S
+    while not desk.diary and time.monotonic() < deadline:
+        time.sleep(0.01)
+    receiver.stop()
+    assert desk.diary == [("receipt", "3")]
+    assert len(NodeBook(desk.ledger).crashes()) == 1
+
+
+def test_the_last_state_of_a_node_is_kept_and_offline_leaves_what_it_said(desk):
+    book = NodeBook(desk.ledger)
+    told = {"v": 1, "online": True, "fw": "0.2.0", "rev": 7, "slot": "b", "safe": True, "config_error": "no"}
+    desk.process(desk.message("state", told))
+    desk.now_ms += 60_000
+    desk.process(desk.message("state", {"v": 1, "online": False}))
+    [one] = book.summaries()
+    assert (one.online, one.told_ms) == (False, NOW_MS + 60_000)
+    assert (one.state.fw, one.state.rev, one.state.slot, one.state.safe) == ("0.2.0", 7, "b", True)
+    desk.now_ms += 60_000
+    desk.process(desk.message("state", told | {"rev": 8}, retained=True))
+    [one] = book.summaries()
+    assert (one.online, one.state.rev, one.told_ms) == (True, 8, NOW_MS + 60_000)
+
+
+def test_missed_edges_of_all_spools_and_crashes_stand_in_the_nodes_health(desk):
+    records = ((5, "H", 0, 3, 1), (6, "H", 1, 4, 0))
+    desk.ledger.store(
+        [Batch("ff-1", spool, 1, 1, records) for spool in ("8f3a01c2", "00c0ffee")], now_ms=NOW_MS
+    )
+    desk.process(desk.message("reply", CRASH))
+    desk.process(desk.message("state", {"v": 1, "online": True, "rev": 3, "safe": True}))
+    [line] = [item.line for item in desk.outbox.take() if item.line.startswith("node_health")]
+    fields = line.split(" ")[1].split(",")
+    assert {"crashes=1i", "missed_edges=14i", "recovered=2i", "rev=3i", "safe=true"} <= set(fields)
+    [one] = NodeBook(desk.ledger).summaries()
+    assert (one.missed_edges, one.recovered) == (14, 2)
 
 
 def test_first_stored_then_acknowledged_then_given_back_to_the_broker(desk):
