@@ -34,7 +34,10 @@ DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 PLUGINS = "footfall.commands"
 
 # Commands that live beside the code they call: name -> module:attribute
-ELSEWHERE = {"recount": "footfall_gateway.recount:recount"}
+ELSEWHERE = {
+    "ledger": "footfall_gateway.ledger_cli:ledger",
+    "recount": "footfall_gateway.recount:recount",
+}
 
 
 class CommandGroup(click.Group):
@@ -241,7 +244,10 @@ def status(config: Path, *, crashes: bool) -> int:
                 )
                 click.echo(f"    MISSING {spool.missing}: {holes}")
             if spool.lost:
-                click.echo(f"    lost on the node, its flash was full: {spool.lost}")
+                click.echo(f"    gone for good: {spool.lost}")
+        for one in ledger.waivers():
+            day = time.strftime("%Y-%m-%d", time.gmtime(one.waived_ms / 1000))
+            click.echo(f"  {one.node}  {one.first}-{one.last} given up by {one.who} on {day}: {one.why}")
         for boot in ledger.undated():
             click.echo(
                 f"  {boot.node}  boot {boot.boot}: {boot.n_in} in, {boot.n_out} out, {boot.presses} presses without a "

@@ -49,13 +49,15 @@ log = logging.getLogger(__name__)
 class LedgerError(Exception):
     """The ledger cannot do its work. One line: which file, what is wrong, what to do.
 
-    `temporary` says that the same may succeed later (a full disk); nothing was stored in either case.
+    `temporary` says that the same may succeed later (a full disk); nothing was stored in either case. `in_use`: another
+    process writes it.
     """
 
-    def __init__(self, path: Path, what: str, *, temporary: bool = False) -> None:
+    def __init__(self, path: Path, what: str, *, temporary: bool = False, in_use: bool = False) -> None:
         super().__init__(f"ledger {path}: {what}")
         self.path = path
         self.temporary = temporary
+        self.in_use = in_use
 
 
 class Database:
@@ -90,13 +92,14 @@ class Database:
             )
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES) and self._lock_file is not None:
+            in_use = error.errno in (errno.EAGAIN, errno.EACCES) and self._lock_file is not None
+            if in_use:
                 what = (
                     "another gateway is running with it: stop that one, or give this one another data folder"
                 )
             else:
                 what = f"its folder cannot be written ({error.strerror}): check the owner and the rights of {self.path.parent}"
-            raise LedgerError(self.path, what) from error
+            raise LedgerError(self.path, what, in_use=in_use) from error
 
     def _connect(self, *, read_only: bool) -> None:
         uri = self.path.absolute().as_uri() + ("?mode=ro" if read_only else "")

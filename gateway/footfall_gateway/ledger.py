@@ -37,13 +37,14 @@ if TYPE_CHECKING:
 
     from footfall_gateway.dating import AliveSpan
 
-__all__ = ["Ack", "Counters", "Ledger", "LedgerError", "SpoolStatus", "UndatedBoot"]
+__all__ = ["Ack", "Counters", "Ledger", "LedgerError", "SpoolStatus", "UndatedBoot", "Waiver"]
 
 REFUSED_KIND, GONE_KIND = "?", "-"  # records of which only the place is kept: refused; lost, or given up
 MAX_SPOOLS_IN_MEMORY = 2000
 MAX_BOOTS_IN_MEMORY = 4  # of one spool; a node speaks of its present boot, and of the last after a power cut
 MAX_ROWS_AT_ONCE = 5000
 MAX_HOLES_SHOWN = 20
+MAX_BACK_MS = 600_000  # a clock that is corrected may go back by less; a computer without a clock of its own starts hours ago
 MAX_GONE_ROWS = 1_000_000  # places kept of one gap; what turns up beyond them is not taken
 
 _PAD = (None, None, None)
@@ -77,6 +78,19 @@ class SpoolStatus:
     holes: tuple[tuple[int, int], ...]
     lost: int
     last_received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """Records first..last of a spool that a person gave up."""
+
+    node: str
+    spool: str
+    first: int
+    last: int
+    who: str
+    why: str
+    waived_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,7 @@ class Ledger:
         self.database = database
         self._spools: dict[tuple[str, str], _Spool] = {}
         self._quarantine = Quarantine()
+        self._latest_ms = self.latest_ms()
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Self:
@@ -144,7 +159,7 @@ class Ledger:
             self._spools.clear()
         try:
             with self.database.writing() as sql:
-                storing = _Storing(sql, self._spools, self._quarantine, now_ms)
+                storing = _Storing(sql, self._spools, self._quarantine, now_ms, self._latest_ms)
                 for batch in batches:
                     storing.take(batch)
                 for refusal in refusals:
@@ -156,6 +171,8 @@ class Ledger:
             raise
         for spool in storing.touched.values():
             spool.shrink()
+        if storing.touched:
+            self._latest_ms = max(self._latest_ms, now_ms)
         return tuple(Ack(*name, spool.seqs.contiguous) for name, spool in storing.touched.items())
 
     def acks(self) -> tuple[Ack, ...]:
@@ -192,6 +209,10 @@ class Ledger:
     def missing(self, node: str) -> int:
         """How many records of this node are known to exist and are not here."""
         return sum(spool.missing for spool in self.spools() if spool.node == node)
+
+    def clock_gone_back(self, now_ms: int) -> int | None:
+        """The latest moment that the ledger knows, where this clock says so much less that it cannot be right; else None."""
+        return self._latest_ms if now_ms < self._latest_ms - MAX_BACK_MS else None
 
     def latest_ms(self) -> int:
         """The latest moment at which anything was received, 0 for never. A clock that says less has gone back."""
@@ -238,6 +259,33 @@ class Ledger:
             dirty=dirty,
         )
 
+    def holes(self, node: str, spool: str) -> list[tuple[int, int]]:
+        """All ranges that are missing in this spool, lowest first; a node's latest numbers may just be on their way."""
+        with self.database.reading() as sql:
+            rows = sql.execute(
+                "SELECT contiguous, first, last FROM spool JOIN node ON node.id = node_id"
+                " JOIN island ON spool_id = spool.id WHERE node.name = ? AND spool.name = ?",
+                (node, spool),
+            ).fetchall()
+        return SeqSet(rows[0][0], [row[1:] for row in rows]).holes() if rows else []
+
+    def waivers(self) -> tuple[Waiver, ...]:
+        """What people have given up, oldest first."""
+        with self.database.reading() as sql:
+            rows = sql.execute(
+                "SELECT node.name, spool.name, first, last, who, why, waived_ms FROM waiver"
+                " JOIN spool ON spool.id = spool_id JOIN node ON node.id = node_id ORDER BY waiver.rowid"
+            ).fetchall()
+        return tuple(Waiver(*row) for row in rows)
+
+    def trust_clock(self, who: str, why: str, now_ms: int) -> None:
+        """A person says that this clock is right although the ledger knows later moments; name and reason are kept."""
+        was_ms = self.latest_ms()
+        with self.database.writing() as sql:
+            sql.execute("INSERT INTO clock_trust VALUES (?, ?, ?, ?)", (who, why, was_ms, now_ms))
+            sql.execute("UPDATE spool SET last_received_ms = min(last_received_ms, ?)", (now_ms,))
+        self._latest_ms = min(self._latest_ms, now_ms)
+
     def waive(self, node: str, spool: str, first: int, last: int, who: str, why: str, now_ms: int) -> Ack:
         """A person gives up the records first..last that no node has any more, so that acknowledgements go on.
 
@@ -246,7 +294,7 @@ class Ledger:
         """
         try:
             with self.database.writing() as sql:
-                storing = _Storing(sql, self._spools, self._quarantine, now_ms)
+                storing = _Storing(sql, self._spools, self._quarantine, now_ms, self._latest_ms)
                 storing.waive(node, spool, first, last)
                 sql.execute(
                     "INSERT INTO waiver VALUES (?, ?, ?, ?, ?, ?)",
@@ -338,9 +386,12 @@ class _Storing:
         spools: dict[tuple[str, str], _Spool],
         quarantine: Quarantine,
         now_ms: int,
+        latest_ms: int,
     ) -> None:
         self.sql = sql
         self.now_ms = now_ms
+        # a gateway's clock that has gone back must not make the right clocks of nodes look as if they were ahead
+        self._not_before_ms = max(now_ms, latest_ms)
         self.tallies: Counter[str] = Counter()
         self.touched: dict[tuple[str, str], _Spool] = {}
         self._spools = spools
@@ -520,7 +571,7 @@ class _Storing:
             if isinstance(one, BadRecord):
                 self._refuse(batch, seq, BAD_RECORD, one)
             elif one[1] == CLOCK:
-                detail = implausible_clock(one[2], self.now_ms)
+                detail = implausible_clock(one[2], self._not_before_ms)
                 if detail is not None:
                     one = BadRecord(detail, msgspec.json.encode(one).decode())
                     self._refuse(batch, seq, BAD_CLOCK, one)

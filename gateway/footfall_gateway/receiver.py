@@ -174,6 +174,11 @@ class Receiver:
         if utc < EARLIEST_PLAUSIBLE_MS:
             self._tell(node, "time", "node %s asks the time, but this gateway's own clock is not set", node)
             return None
+        if self._ledger.clock_gone_back(utc) is not None:
+            self._tell(
+                node, "time", "node %s asks the time, but this gateway's own clock has gone back", node
+            )
+            return None
         # The node measures how long the answer took; nothing slow may stand before this line.
         arrived.link.send(node, topic.COMMAND, f'{{"v":1,"do":"time","t":{reply.t},"utc":{utc}}}')
         return None

@@ -10,6 +10,7 @@ an error that nobody expected ends the process with status 1, and whoever starte
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -101,6 +102,15 @@ class Gateway:
     def start(self) -> None:
         for line in summary(self.settings):
             log.info("%s", line)
+        now_ms = self.clock()
+        latest_ms = self.ledger.clock_gone_back(now_ms)
+        if latest_ms is not None:
+            log.error(
+                "this gateway's clock has gone back: it says %s, and records were received until %s. No node is told the "
+                "time until it is right (timedatectl), or a person says that it is (footfall ledger trust-clock)",
+                _utc(now_ms),
+                _utc(latest_ms),
+            )
         self._receiver.start()
         for job in self._jobs:
             job.start()
@@ -150,6 +160,10 @@ class Gateway:
 
     def _write_health(self) -> None:
         self.health.write(self.clock())
+
+
+def _utc(ms: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))
 
 
 class _Job:

@@ -11,7 +11,7 @@ import pytest
 from footfall_gateway.database import LedgerError
 from footfall_gateway.health import NodeWatch
 from footfall_gateway.ingest import Batch
-from footfall_gateway.ledger import Ledger
+from footfall_gateway.ledger import MAX_BACK_MS, Ledger
 from footfall_gateway.link import Arrived, Inbox, Opened
 from footfall_gateway.node_book import MAX_CRASHES_KEPT, NodeBook
 from footfall_gateway.outbox import Outbox
@@ -110,6 +110,19 @@ def desk(tmp_path):
 
 def ack(seq: int, node: str = "ff-1") -> tuple[str, ...]:
     return ("retained", node, "ack", f'{{"v":1,"spool":"8f3a01c2","seq":{seq}}}')
+
+
+def test_a_gateway_whose_clock_has_gone_back_tells_nobody_the_time_and_takes_the_right_clocks(desk, caplog):
+    desk.process(desk.records(1))
+    yesterday = NOW_MS - 86_400_000
+    desk.now_ms = yesterday
+    assert desk.process(desk.message("reply", {"v": 1, "ask": "time", "t": 5})) == [("receipt", "3")]
+    assert "ff-1 asks the time, but this gateway's own clock has gone back" in caplog.text
+    clock = f'{{"v":1,"spool":"8f3a01c2","boot":1,"seq":2,"r":[[1500,"C",{NOW_MS},"gw"]]}}'
+    assert ack(2) in desk.process(Arrived(desk.link, "footfall/1/ff-1/records", clock.encode()))
+    assert desk.refused() == []  # the node was told the time before the clock went back
+    desk.now_ms = NOW_MS - MAX_BACK_MS + 1
+    assert len(desk.process(desk.message("reply", {"v": 1, "ask": "time", "t": 5}))) == 2  # answered
 
 
 CRASH = {
