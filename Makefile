@@ -12,7 +12,7 @@ EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo test check bench accuracy drawings enclosure format clean distclean setup parts
+.PHONY: help demo test check bench accuracy drawings enclosure notice format clean distclean setup parts
 .PHONY: check-format check-lint check-types check-firmware-types check-imports check-device-files
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo 'make accuracy  how often single people, groups, bags, children ... are counted right'
 	@echo 'make drawings  the circuits, plans and tables of hardware/, from their text'
 	@echo 'make enclosure the parts to print and their pictures, from hardware/enclosure/*.scad (needs OpenSCAD)'
+	@echo 'make notice    the privacy notice for the door to print, German and English, into build/'
 	@echo 'make format    put all Python files into the format that `make check` wants'
 	@echo 'make clean     remove what was built; `make distclean` also removes .venv and .parts'
 
@@ -74,6 +75,9 @@ drawings: setup
 
 enclosure: setup
 	@$(VENV_BIN)/python hardware/enclosure.py
+
+notice: setup
+	@$(VENV_BIN)/python hardware/notice.py
 
 format: setup
 	@$(VENV_BIN)/ruff format .
