@@ -35,6 +35,7 @@ PLUGINS = "footfall.commands"
 
 # Commands that live beside the code they call: name -> module:attribute
 ELSEWHERE = {
+    "flash": "footfall_gateway.commissioning.flash_cli:flash",
     "ledger": "footfall_gateway.ledger_cli:ledger",
     "recount": "footfall_gateway.recount:recount",
 }

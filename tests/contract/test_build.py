@@ -92,6 +92,7 @@ def test_a_wheel_made_from_the_source_archive_has_the_compiled_engine(project, t
     assert firmware_in(wheel) == {
         path.relative_to(ROOT / "firmware").as_posix(): path.read_bytes() for path in FIRMWARE_FILES
     }
+    assert "footfall_gateway/commissioning/node.example.toml" in names
     for module in ("footfall_core/beam.py", "footfall_gateway/counting.py", "footfall_gateway/_beam.pyi"):
         assert module in names
 

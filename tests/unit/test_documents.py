@@ -399,6 +399,12 @@ SHORT = 7
     [
         ("docs/gateway.md", "When it says", ["gateway/footfall_gateway/*.py"]),
         ("docs/firmware.md", "5. See it count", ["firmware/*.py", "firmware/*/*.py", "gateway/**/*.py"]),
+        ("docs/firmware.md", "When it says", ["gateway/footfall_gateway/commissioning/*.py"]),
+        (
+            "docs/firmware.de.md",
+            "Wenn es sagt",
+            ["gateway/footfall_gateway/commissioning/*.py", "firmware/*/*.py"],
+        ),
     ],
 )
 def test_messages_that_a_table_explains_are_said_in_these_words(document, heading, sources):

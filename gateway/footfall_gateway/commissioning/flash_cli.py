@@ -1,0 +1,495 @@
+"""`footfall flash`: from an empty board, or one that has counted for years, to a node that counts with this firmware.
+
+The order is the safety: everything is asked and checked first (port, chip, image, settings, the firmware compiled), then what
+would be lost is told, then it is written.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from footfall_gateway.commissioning import CommissioningError, provisioning
+from footfall_gateway.commissioning.chips import Chip
+from footfall_gateway.commissioning.copying import Copier, current_slot
+from footfall_gateway.commissioning.device_files import DeviceFile, compiled, firmware_version, loader
+from footfall_gateway.commissioning.flashing import Esptool
+from footfall_gateway.commissioning.images import Image, download_hint, find_image
+from footfall_gateway.commissioning.node_link import NodeError, UsbLink
+from footfall_gateway.commissioning.ports import Port, check_usable, choose
+from footfall_gateway.commissioning.provisioning import Asker, NodeSettings
+from footfall_gateway.commissioning.repl import FIRST_START_S, Facts, Prompt, Seen, knock, trouble
+from footfall_gateway.commissioning.self_test import all_well, self_test
+
+__all__ = ["flash"]
+
+DONE, FAILED = 0, 1
+GREET_S = 2.5  # a node that runs answers at once; any other board has nothing to say
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for."""
+
+    port: str | None
+    micropython: Path | None
+    settings: Path | None
+    new_settings: bool
+    update_key: Path | None
+    erase: bool
+    erase_counts: bool
+    dry_run: bool
+    test: bool
+    example_settings: bool
+    download_mode: bool
+    slow: bool
+
+
+@dataclass
+class Board:
+    """What was found at the port."""
+
+    port: Port
+    chip: Chip
+    description: str
+    seen: Seen
+    facts: Facts | None
+    waiting: int | None = (
+        None  # records without acknowledgement, as the running node said; None: it was not asked
+    )
+    own_name: str = field(default="")
+
+
+class Terminal(Asker):
+    """Questions on the terminal."""
+
+    def text(self, question: str, default: str | None = None) -> str:
+        return str(click.prompt(question, default=default, type=str)).strip()
+
+    def hidden(self, question: str) -> str:
+        return str(click.prompt(question, default="", hide_input=True, show_default=False, type=str))
+
+    def yes(self, question: str, *, default: bool) -> bool:
+        return click.confirm(question, default=default)
+
+    def say(self, words: str) -> None:
+        click.echo(words)
+
+
+@click.command(
+    short_help="Make an ESP32 board a node: MicroPython, firmware, settings, self-test.",
+    epilog="""\b
+Examples:
+  footfall flash --micropython ~/Downloads       a new board: the file for its chip is picked
+  footfall flash                                 bring a node's firmware up to date
+  footfall flash --example-settings > node.toml  a settings file to fill in
+  footfall flash --settings node.toml            with settings from that file
+  footfall flash --dry-run                       look, ask and check, but write nothing
+Passwords are asked for, or read from files that the settings file names; never
+typed into the command.""",
+)
+@click.option(
+    "--port", help="The board's port, such as /dev/ttyUSB0 or COM5. Left out: the board is looked for."
+)
+@click.option(
+    "--micropython",
+    type=click.Path(path_type=Path),
+    metavar="FILE_OR_FOLDER",
+    help="MicroPython's image, or a folder of which the newest for the board's chip is taken. Needed for a new board only.",
+)
+@click.option(
+    "--settings",
+    type=click.Path(path_type=Path),
+    metavar="NODE.TOML",
+    help="The node's settings (see --example-settings). Left out: a new node's are asked for, an old node's stay.",
+)
+@click.option("--new-settings", is_flag=True, help="Ask for the settings anew, though the node has some.")
+@click.option(
+    "--update-key",
+    type=click.Path(path_type=Path),
+    metavar="PUBLIC_KEY.PEM",
+    help="Whose updates over the air the node takes.",
+)
+@click.option(
+    "--erase",
+    is_flag=True,
+    help="Erase the whole board first, its settings and counts too. Asks if counts would be lost.",
+)
+@click.option(
+    "--erase-counts",
+    is_flag=True,
+    help="For scripts: do not ask before counts are lost that the gateway does not have.",
+)
+@click.option("--dry-run", is_flag=True, help="Do everything but write, and say what would be written.")
+@click.option("--test/--no-test", default=True, help="The self-test at the end.")
+@click.option(
+    "--download-mode",
+    is_flag=True,
+    help="The board is in download mode already: BOOT was held while EN was pressed.",
+)
+@click.option("--slow", is_flag=True, help="For poor cables: write MicroPython slowly.")
+@click.option(
+    "--example-settings", is_flag=True, help="Print a settings file to start from, and do nothing else."
+)
+def flash(**options: object) -> int:
+    """Make an ESP32 board a node of Footfall, or bring a node up to date.
+
+    Finds the board on USB, writes MicroPython where it is missing or a file is given, copies the firmware, writes the settings,
+    restarts the board and lets it test itself. What the node has counted stays in its flash: nothing that the
+    gateway does not have is erased without a question. May be interrupted and given again at any time.
+
+    Ends with 0 if the node counts and everything that can be tested is well, otherwise with 1.
+    """
+    wanted = Wanted(**options)  # type: ignore[arg-type]
+    if wanted.example_settings:
+        click.echo(Path(__file__).with_name("node.example.toml").read_text("utf-8"), nl=False)
+        return DONE
+    asker = Terminal() if _somebody_is_there() else None
+    return Flashing(wanted, asker, Console(highlight=False, soft_wrap=True)).run()
+
+
+class Flashing:
+    """One run of the command."""
+
+    def __init__(self, wanted: Wanted, asker: Asker | None, console: Console) -> None:
+        self._wanted = wanted
+        self._asker = asker
+        self._console = console
+
+    def run(self) -> int:
+        board = self._look()
+        image = self._image(board)
+        settings = self._settings(board)
+        key = provisioning.update_key_file(self._wanted.update_key) if self._wanted.update_key else None
+        firmware = compiled(board.chip)
+        moves = self._guard_counts(board, image)
+        self._tell_plan(board, image, settings, key, moves=moves)
+        if self._wanted.dry_run:
+            self._say("[bold]Nothing was written[/] (--dry-run).")
+            return DONE
+        if image is not None:
+            self._write_micropython(board, image, moves=moves)
+        self._copy(board, firmware, settings, key)
+        well = self._test(board)
+        if settings is not None:
+            self._tell_gateway(settings)
+        return DONE if well else FAILED
+
+    # ---- looking
+
+    def _look(self) -> Board:
+        port = choose(self._wanted.port, self._ask_port if self._asker else None)
+        check_usable(port.device)
+        waiting = None
+        if not self._wanted.download_mode:
+            waiting = _waiting(port.device)
+            with self._console.status(f"looking at {port.device} …"):
+                seen, facts = knock(port.device)
+        else:
+            seen, facts = Seen("download", ""), None
+        if facts is not None:
+            board = Board(port, facts.chip, facts.machine, seen, facts, waiting, facts.node)
+            self._say(f"{port.device}: {board.chip.title} ({port.bridge}), MicroPython {facts.version}")
+            if facts.is_node:
+                self._say(f"  node {facts.node}, {self._counts(board)}")
+            return board
+        what, way_out = trouble(seen)
+        if self._wanted.micropython is None:
+            self._refuse_without_image(port, seen, what, way_out)
+        self._say(f"{port.device}: {what}")
+        with self._console.status("asking the chip what it is …"):
+            chip = self._esptool(port).look()
+        self._say(
+            f"{port.device}: {chip.description}"
+            + (f", {chip.flash_bytes >> 20} MB flash" if chip.flash_bytes else "")
+        )
+        own_name = f"ff-{chip.address[-8:]}" if chip.address else ""
+        return Board(port, chip.chip, chip.description, seen, None, own_name=own_name)
+
+    def _refuse_without_image(self, port: Port, seen: Seen, what: str, way_out: str) -> None:
+        lines = [f"{port.device}: {what}"] + ([way_out] if way_out else [])
+        if seen.kind in ("empty", "other", "silent", "download"):
+            try:
+                lines += [*download_hint(self._esptool(port).look().chip)]
+            except CommissioningError as error:
+                lines += error.lines if not way_out else ()
+        raise CommissioningError(*lines)
+
+    def _counts(self, board: Board) -> str:
+        if board.waiting is not None:
+            return f"{board.waiting} records wait for the gateway"
+        assert board.facts is not None
+        if not board.facts.records:
+            return "no records in its flash"
+        return f"{board.facts.records} records in its flash, of which the gateway may have some"
+
+    def _ask_port(self, ports: Sequence[Port]) -> Port:
+        assert self._asker is not None
+        for number, port in enumerate(ports, 1):
+            self._asker.say(f"  {number}  {port}")
+        while True:
+            given = self._asker.text("Which board", "1")
+            if given.isdigit() and 1 <= int(given) <= len(ports):
+                return ports[int(given) - 1]
+
+    def _esptool(self, port: Port) -> Esptool:
+        return Esptool(port.device, download_mode=self._wanted.download_mode, slow=self._wanted.slow)
+
+    # ---- deciding
+
+    def _image(self, board: Board) -> Image | None:
+        if self._wanted.micropython is None:
+            if self._wanted.erase:
+                raise CommissioningError(
+                    "--erase takes MicroPython away, too: it has to be given", *download_hint(board.chip)
+                )
+            if board.facts is not None:
+                _check_version(board.facts, board.chip)
+            return None
+        image = find_image(self._wanted.micropython, board.chip)
+        if (
+            board.facts is not None
+            and image.built
+            and image.built == board.facts.version
+            and not self._wanted.erase
+        ):
+            self._say(f"  {image.title} is on it already")
+            return None
+        return image
+
+    def _settings(self, board: Board) -> NodeSettings | None:
+        wanted, asker = self._wanted, self._asker
+        own_name = board.own_name or "ff-1"
+        kept = board.facts is not None and board.facts.has_settings and not wanted.erase
+        if wanted.settings is not None:
+            return provisioning.read_settings(wanted.settings, board.chip, own_name, asker)
+        if kept and not wanted.new_settings:
+            return None
+        if asker is None:
+            raise CommissioningError(
+                "this node has no settings yet, and there is nobody to ask",
+                "Write them into a file (footfall flash --example-settings > node.toml) and give --settings node.toml",
+            )
+        return provisioning.settings_by_questions(asker, board.chip, own_name)
+
+    def _guard_counts(self, board: Board, image: Image | None) -> bool:
+        """Ask before counts are lost; returns whether the file system is to be made anew."""
+        if image is None:
+            return False
+        facts = board.facts
+        old = facts.files_at if facts is not None else 0
+        if not old:
+            with self._console.status("reading the partition table …"):
+                old = self._esptool(board.port).files_at()
+        if not self._wanted.erase and (not old or old == image.files_at):
+            return not old
+        records: int | None = 0
+        if facts is not None:
+            records = board.waiting if board.waiting is not None else facts.records
+        elif old:
+            records = None
+        if records == 0:
+            return True
+        if records is None:
+            lost = "what this board has counted cannot be read; if it was a node, its records would be lost"
+        elif board.waiting is not None:
+            lost = f"{records} records that the gateway does not have would be lost"
+        else:
+            lost = f"{records} records would be lost, of which the gateway may have some"
+        why = (
+            "everything is to be erased"
+            if self._wanted.erase
+            else "this MicroPython has its files at another place"
+        )
+        self._say(f"[bold]{why}: {lost}.[/]")
+        if self._wanted.erase_counts or self._wanted.dry_run:
+            return True
+        way_out = "Let the node reach its gateway first, until `footfall node info` shows that nothing waits."
+        if self._asker is None:
+            raise CommissioningError(
+                f"{board.port.device}: {lost}; nothing was erased", way_out, "Or lose them: --erase-counts"
+            )
+        self._asker.say(way_out)
+        number = f"{records} records" if records is not None else "whatever is in its flash"
+        if not self._asker.yes(f"Really lose {number}?", default=False):
+            raise CommissioningError("nothing was erased")
+        return True
+
+    def _tell_plan(
+        self,
+        board: Board,
+        image: Image | None,
+        settings: NodeSettings | None,
+        key: DeviceFile | None,
+        *,
+        moves: bool,
+    ) -> None:
+        version = firmware_version()
+        self._say("[bold]To do:[/]")
+        if image is not None:
+            erased = (
+                ", after erasing everything"
+                if self._wanted.erase
+                else "; files and counts stay"
+                if not moves
+                else ""
+            )
+            self._say(f"  write {image.title} ({image.path.name}, {len(image.content) >> 10} KB){erased}")
+        slot = current_slot(board.facts) if board.facts is not None and not moves else ""
+        beside = f", beside the one that is there (slot {slot})" if slot else ""
+        self._say(f"  copy firmware {version} for the {board.chip.title}{beside}")
+        if settings is not None:
+            self._say(
+                f"  write the settings of {settings.name}"
+                + (", and the authority's certificate" if settings.ca else "")
+            )
+        else:
+            self._say("  keep its settings")
+        if key is not None:
+            self._say("  take updates over the air that this key signed")
+
+    # ---- writing
+
+    def _write_micropython(self, board: Board, image: Image, *, moves: bool) -> None:
+        esptool = self._esptool(board.port)
+        if self._wanted.erase:
+            with self._progress("erasing everything") as progress:
+                esptool.erase(progress)
+        with self._progress(f"writing {image.title}") as progress:
+            esptool.write(image, progress, clear_files=moves and not self._wanted.erase)
+
+    def _copy(
+        self,
+        board: Board,
+        firmware: Sequence[DeviceFile],
+        settings: NodeSettings | None,
+        key: DeviceFile | None,
+    ) -> None:
+        with Prompt(board.port.device) as prompt:
+            with self._console.status("waiting for MicroPython …"):
+                seen = prompt.enter(FIRST_START_S)
+            if seen.kind != "prompt":
+                what, way_out = trouble(seen)
+                press = (
+                    "Press the board's button EN (or RST), and give the same command without --micropython."
+                )
+                raise CommissioningError(f"{board.port.device}: {what}", way_out or press)
+            try:
+                self._copy_files(prompt, board.chip, firmware, settings, key)
+            finally:  # what is complete starts: the new firmware, or the one that was there
+                prompt.restart()
+
+    def _copy_files(
+        self,
+        prompt: Prompt,
+        chip: Chip,
+        firmware: Sequence[DeviceFile],
+        settings: NodeSettings | None,
+        key: DeviceFile | None,
+    ) -> None:
+        facts = prompt.facts()
+        _check_version(facts, chip)
+        copier = Copier(prompt)
+        files = settings.files() if settings is not None else []
+        with self._progress(f"copying firmware {firmware_version()}") as progress:
+            # before main.py, so that a new node never starts without its settings
+            for file in [*files, *([key] if key is not None else [])]:
+                copier.put(file.path, file.content)
+            copier.install(firmware, loader(), facts, lambda done, whole: progress(done / whole))
+
+    def _test(self, board: Board) -> bool:
+        if not self._wanted.test:
+            self._say("The board restarts; it was not tested (--no-test).")
+            return True
+        with self._console.status("waiting for the node to start …") as status:
+
+            def begins() -> None:
+                status.update("self-test, up to a minute: break the beams by hand, press each button …")
+
+            found = self_test(board.port.device, begins)
+        self._say("[bold]Self-test:[/]")
+        for one in found:
+            colour = {True: "green", False: "red", None: "yellow"}[one.ok]
+            self._console.print(f"  [{colour}]{one.mark}[/] {one.name}: ", end="")
+            self._console.print(one.words, markup=False)
+            if one.to_do:
+                self._console.print(f"      {one.to_do}", markup=False)
+        well = all_well(found)
+        self._say(
+            "[bold green]The node counts.[/]"
+            if well
+            else "[bold]The node counts; look at the lines with ✗.[/]"
+        )
+        return well
+
+    def _tell_gateway(self, settings: NodeSettings) -> None:
+        self._say("\n[bold]For the gateway's footfall.toml:[/]")
+        self._console.print(provisioning.gateway_table(settings), markup=False)
+        mqtt = settings.values.get("mqtt")
+        if mqtt is not None:
+            self._say(
+                "\n[bold]For mosquitto's password file[/] (a hash, not the password; in place of a line for the same user):"
+            )
+            self._console.print(provisioning.broker_line(mqtt["user"], mqtt["password"]), markup=False)
+            if mqtt["user"] != settings.name:
+                self._console.print(
+                    f"The access list lets a user write under its own name only: {mqtt['user']} is not {settings.name}.",
+                    markup=False,
+                )
+            self._say(
+                "Then: sudo systemctl reload mosquitto. Its access list needs nothing new (docs/gateway.md)."
+            )
+        elif settings.values.get("serial"):
+            self._console.print(
+                f'[[serial]]\nport = "/dev/serial/by-id/…"\nnode = "{settings.name}"', markup=False
+            )
+
+    # ---- the screen
+
+    def _say(self, words: str) -> None:
+        self._console.print(words)
+
+    @contextmanager
+    def _progress(self, what: str) -> Iterator[Callable[[float], None]]:
+        """A bar on a terminal; elsewhere a line when it is done."""
+        if not self._console.is_terminal:
+            yield lambda _: None
+            self._say(f"{what}: done")
+            return
+        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+        with Progress(*columns, console=self._console) as progress:
+            task = progress.add_task(what, total=1.0)
+            yield lambda done: progress.update(task, completed=done)
+            progress.update(task, completed=1.0)
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
+
+
+def _check_version(facts: Facts, chip: Chip) -> None:
+    from footfall_gateway.commissioning.images import LEAST_VERSION  # noqa: PLC0415
+
+    numbers = tuple(
+        int(part) for part in facts.version.removeprefix("v").split(" ")[0].split(".")[:2] if part.isdigit()
+    )
+    if numbers and numbers < LEAST_VERSION:
+        raise CommissioningError(
+            f"MicroPython {facts.version} is on this board; the firmware needs {'.'.join(map(str, LEAST_VERSION))} or newer",
+            *download_hint(chip),
+        )
+
+
+def _waiting(device: str) -> int | None:
+    """How many records wait, if a node runs there and says so; it is not interrupted by that."""
+    try:
+        with UsbLink(device, greet_s=GREET_S) as node:
+            depth = node.info["spool"]["depth"]
+            return depth if isinstance(depth, int) and node.info.get("net", {}).get("connected") else None
+    except (NodeError, KeyError, TypeError):
+        return None

@@ -1,0 +1,439 @@
+"""A node's settings: from a file that a person writes (node.toml), or from questions, to config.json and what lies beside it.
+
+The file has the settings of firmware/README.md under their own names, with three differences: passwords are read from files of
+their own, `ca_file` names the authority's certificate (PEM or DER), and [place] says where the node will stand. Passwords come
+from those files, from a hidden question, or are made here; never from the command line, and never to the screen.
+"""
+
+import base64
+import binascii
+import datetime as dt
+import difflib
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import secrets
+import ssl
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from footfall_gateway.commissioning import CommissioningError
+from footfall_gateway.commissioning.chips import Chip
+from footfall_gateway.commissioning.device_files import DeviceFile, firmware_folder
+
+__all__ = [
+    "Asker",
+    "NodeSettings",
+    "Pins",
+    "broker_line",
+    "gateway_table",
+    "judge",
+    "read_settings",
+    "settings_by_questions",
+    "update_key_file",
+]
+
+CONFIG, CA = "config.json", "ca.der"
+UPDATE_KEY = "update_key.json"
+WIFI_KEYS = {"ssid", "password_file"}
+MQTT_KEYS = {"host", "port", "user", "password_file", "new_password", "ca_file", "server_name", "keepalive_s", "deadline_s"}  # fmt: skip
+USUAL_ANSWERS = ("good", "fair", "poor")  # settings.Terminal.answers
+PLACE_KEYS = {"site", "door", "terminal"}
+LARGEST_FILE = 16_384
+PASSWORD_BYTES = 18  # of chance, 24 characters
+LEAST_RSA_BITS = 2048
+
+# mosquitto's password file: PBKDF2 with SHA-512, "$7$", rounds, salt, hash (mosquitto_passwd.c)
+MOSQUITTO_ROUNDS, MOSQUITTO_SALT_BYTES = 101, 12
+
+
+@dataclass(frozen=True)
+class Pins:
+    """The pins of a chip, as the firmware has them."""
+
+    inputs: list[int]
+    outputs: list[int]
+    outer: int
+    inner: int
+    buttons: list[int]
+    lamps: list[int]
+    status: int
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What is to be written, and where the node will stand. Printing it shows no password."""
+
+    values: Mapping[str, Any] = field(repr=False)  # config.json
+    ca: bytes | None = field(repr=False)  # DER
+    name: str
+    barriers: int
+    buttons: int
+    place: Mapping[str, str]
+    new_password: bool  # the broker's password was made here: the broker does not know it yet
+
+    def files(self) -> list[DeviceFile]:
+        """What goes into the flash, config.json at last: it names the others."""
+        files = [DeviceFile(CA, self.ca)] if self.ca is not None else []
+        return [*files, DeviceFile(CONFIG, json.dumps(self.values, ensure_ascii=False).encode())]
+
+
+class Asker:
+    """How questions reach the person; the command line gives one that uses the terminal."""
+
+    def text(self, question: str, default: str | None = None) -> str:
+        raise NotImplementedError
+
+    def hidden(self, question: str) -> str:
+        """An answer that is not shown; may be empty."""
+        raise NotImplementedError
+
+    def yes(self, question: str, *, default: bool) -> bool:
+        raise NotImplementedError
+
+    def say(self, words: str) -> None:
+        raise NotImplementedError
+
+
+# ---------------------------------------------------------------------------------------------------------- the rules
+
+
+def judge(values: Mapping[str, Any], chip: Chip) -> tuple[list[str], dict[str, Any]]:
+    """What the firmware would complain about, and what it would make of it."""
+    program = Path(__file__).with_name("settings_rules.py")
+    done = subprocess.run(
+        [sys.executable, "-I", str(program), str(firmware_folder()), f"module with {chip.title}"],
+        input=json.dumps(values),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    if done.returncode:
+        raise CommissioningError(
+            "the firmware's own rules for settings cannot be asked: "
+            + (done.stderr.strip().splitlines() or ["?"])[-1]
+        )
+    told = json.loads(done.stdout)
+    return told["problems"], told
+
+
+def pins_of(chip: Chip) -> Pins:
+    return Pins(**judge({}, chip)[1]["pins"])
+
+
+def _made(
+    values: Mapping[str, Any],
+    ca: bytes | None,
+    place: Mapping[str, str],
+    chip: Chip,
+    where: str,
+    *,
+    new_password: bool,
+) -> NodeSettings:
+    problems, told = judge(values, chip)
+    if problems:
+        lines = [
+            problem.replace("config.json", where, 1).removesuffix("; the default holds")
+            for problem in problems
+        ]
+        raise CommissioningError(*lines, "Nothing was written. What each setting means: firmware/README.md")
+    return NodeSettings(values, ca, told["name"], told["barriers"], told["buttons"], place, new_password)
+
+
+# ----------------------------------------------------------------------------------------------------------- the file
+
+
+def read_settings(path: Path, chip: Chip, own_name: str, asker: Asker | None) -> NodeSettings:
+    """The settings in `path`; passwords that it does not name are asked for. own_name: for a file without `node`."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise CommissioningError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CommissioningError(f"{path}: is not TOML: {error}") from None
+    values = dict(raw)
+    place = _table(path, values.pop("place", {}), "place", PLACE_KEYS)
+    values.setdefault("node", own_name)
+    if "wifi" in values:
+        wifi = values["wifi"] = _table(path, values["wifi"], "wifi", WIFI_KEYS)
+        wifi["password"] = _password(
+            path, wifi, f"password of the WiFi {wifi.get('ssid', '')}", "wifi", asker
+        )
+        if not wifi["password"]:
+            del wifi["password"]  # an open network
+    ca, new_password = None, False
+    if "mqtt" in values:
+        mqtt = values["mqtt"] = _table(path, values["mqtt"], "mqtt", MQTT_KEYS)
+        mqtt.setdefault("user", values["node"])
+        if mqtt.pop("new_password", False) is True:
+            mqtt["password"], new_password = new_broker_password(), True
+        else:
+            mqtt["password"] = _password(
+                path, mqtt, f"{values['node']}'s own password at the broker", "mqtt", asker
+            )
+        if "ca_file" in mqtt:
+            ca = certificate(path.parent / str(mqtt.pop("ca_file")))
+            mqtt["ca"] = CA
+    return _made(values, ca, place, chip, str(path), new_password=new_password)
+
+
+def _table(path: Path, raw: object, name: str, known: set[str]) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise CommissioningError(f"{path}: {name}: found {raw!r}, expected a table [{name}]")
+    for key in raw:
+        if key == "password":
+            raise CommissioningError(
+                f"{path}: {name}.password: a password does not belong into this file",
+                f'Write it into a file of its own, as its only line, and name that: password_file = "{name}.password"',
+                "Or leave it out: then you are asked for it.",
+            )
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(sorted(known))}"
+            raise CommissioningError(f"{path}: {name}.{key}: unknown key{hint}")
+    return dict(raw)
+
+
+def _password(path: Path, table: dict[str, Any], what: str, name: str, asker: Asker | None) -> str:
+    file = table.pop("password_file", None)
+    if file is None:
+        if asker is None:
+            raise CommissioningError(
+                f"{path}: {name}.password_file: missing, and there is nobody to ask for the {what}"
+            )
+        return asker.hidden(what[0].upper() + what[1:])
+    try:
+        text = (path.parent / str(file)).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommissioningError(
+            f"{path}: {name}.password_file: {file} cannot be read ({getattr(error, 'strerror', None) or 'not text'})"
+        ) from None
+    lines = text.splitlines()
+    if len(lines) != 1 or not lines[0].strip():
+        raise CommissioningError(
+            f"{path}: {name}.password_file: {file} should hold the password as its only line"
+        )
+    return lines[0].strip()
+
+
+def certificate(path: Path) -> bytes:
+    """An authority's certificate, PEM or DER, as DER."""
+    try:
+        content = path.read_bytes()[: LARGEST_FILE + 1]
+    except OSError as error:
+        raise CommissioningError(f"{path}: cannot be read ({error.strerror})") from None
+    blocks = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", content, re.DOTALL)
+    if len(blocks) > 1:
+        raise CommissioningError(
+            f"{path}: {len(blocks)} certificates in one file, the board takes one",
+            "Name the one of the authority that signed the broker's certificate.",
+        )
+    try:
+        der = ssl.PEM_cert_to_DER_cert(blocks[0].decode("ascii")) if blocks else content
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
+    except (ValueError, ssl.SSLError, binascii.Error):
+        raise CommissioningError(
+            f"{path}: is no certificate, neither PEM nor DER",
+            "It is the file that the broker has as cafile, or ca.pem of whoever runs the broker; never a private key.",
+        ) from None
+    return der
+
+
+def new_broker_password() -> str:
+    return secrets.token_urlsafe(PASSWORD_BYTES)
+
+
+# ------------------------------------------------------------------------------------------------------ the questions
+
+
+def settings_by_questions(asker: Asker, chip: Chip, own_name: str) -> NodeSettings:
+    """Ask for everything, in the order in which a person at the door knows it."""
+    pins = pins_of(chip)
+    values: dict[str, Any] = {}
+    place = {}
+    asker.say("What is this board for? Press Enter to take what stands in brackets.")
+    kind = _one_of(
+        asker, "door with light barriers, feedback terminal, or both", ("door", "terminal", "both")
+    )
+    place["site"] = _name(asker, "Short name of the site, as in footfall.toml", "lab")
+    if kind != "terminal":
+        place["door"] = _name(asker, "Short name of the door", "main")
+    if kind != "door":
+        place["terminal"] = _name(asker, "Short name of the terminal", "exit")
+    values["node"] = _name(asker, "Name of this board", own_name)
+    values.update(_ask_pins(asker, kind, pins))
+    ca, new_password = None, False
+    how = _one_of(asker, "How does it reach the gateway", ("wifi", "cable"))
+    if how == "cable":
+        values["serial"] = True
+    else:
+        asker.say("An ESP32 hears 2.4 GHz only: a network that is on 5 GHz alone is not there for it.")
+        values["wifi"] = {"ssid": asker.text("Name of the WiFi")}
+        password = asker.hidden("Its password (nothing for an open network)")
+        if password:
+            values["wifi"]["password"] = password
+        values["mqtt"], ca, new_password = _ask_broker(asker, values["node"])
+    return _made(values, ca, place, chip, "your answers", new_password=new_password)
+
+
+def _ask_pins(asker: Asker, kind: str, pins: Pins) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    two = kind != "terminal" and asker.yes("Two beams, so that in and out can be told apart?", default=True)
+    count = 0 if kind == "door" else int(_one_of(asker, "How many buttons", ("3", "2", "4", "5", "1")))
+    usual = asker.yes("Is it wired as the build guide says?", default=True)
+    if kind == "terminal":
+        values["barriers"] = []
+    else:
+        barrier = {"outer": pins.outer if usual else _pin(asker, "outer beam", pins.inputs, pins.outer)}
+        if two:
+            barrier["inner"] = pins.inner if usual else _pin(asker, "inner beam", pins.inputs, pins.inner)
+        values["barriers"] = [barrier]
+    if count:
+        values["buttons"] = [
+            pins.buttons[i] if usual else _pin(asker, f"button {i + 1}", pins.inputs, pins.buttons[i])
+            for i in range(count)
+        ]
+        values["lamps"] = [
+            pins.lamps[i] if usual else _pin(asker, f"lamp of button {i + 1}", pins.outputs, pins.lamps[i])
+            for i in range(count)
+        ]
+    if usual:
+        values["status"] = pins.status
+    elif asker.yes("Has it a status lamp?", default=True):
+        values["status"] = _pin(asker, "status lamp", pins.outputs, pins.status)
+    return values
+
+
+def _ask_broker(asker: Asker, node: str) -> tuple[dict[str, Any], bytes | None, bool]:
+    mqtt: dict[str, Any] = {
+        "host": asker.text("Address of the broker (the gateway's computer), such as 10.1.2.3")
+    }
+    ca = None
+    asker.say(
+        "The authority's certificate, with which the board knows the broker (TLS). Without it, what is counted"
+    )
+    asker.say("and the password cross the network in the open.")
+    while True:
+        file = asker.text("File of the certificate (- for none)", "-")
+        if file == "-":
+            break
+        try:
+            ca = certificate(Path(file).expanduser())
+            break
+        except CommissioningError as error:
+            for line in error.lines:
+                asker.say(line)
+    if ca is not None:
+        mqtt["ca"] = CA
+        if _is_address(mqtt["host"]):
+            name = asker.text("Name in the broker's certificate (- if that is the address itself)", "-")
+            if name != "-":
+                mqtt["server_name"] = name
+    mqtt["user"] = asker.text("User name at the broker", node)
+    mqtt["password"] = asker.hidden("Its password (nothing: a new one is made for this board)")
+    if mqtt["password"]:
+        return mqtt, ca, False
+    mqtt["password"] = new_broker_password()
+    return mqtt, ca, True
+
+
+def _one_of(asker: Asker, question: str, answers: tuple[str, ...]) -> str:
+    while True:
+        given = asker.text(f"{question} ({', '.join(answers)})", answers[0]).lower()
+        fitting = [answer for answer in answers if answer.startswith(given)]
+        if given and fitting:
+            return fitting[0]
+        asker.say(f"one of: {', '.join(answers)}")
+
+
+def _name(asker: Asker, question: str, default: str) -> str:
+    while True:
+        given = asker.text(question, default)
+        if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", given):
+            return given
+        asker.say("small letters, digits and - only, at most 32")
+
+
+def _pin(asker: Asker, what: str, allowed: list[int], default: int) -> int:
+    while True:
+        given = asker.text(f"GPIO of the {what}", str(default))
+        if given.isdigit() and int(given) in allowed:
+            return int(given)
+        asker.say(
+            f"one of {', '.join(map(str, allowed))}: the others of this chip are taken or read at its start"
+        )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------- what the gateway has to be told
+
+
+def gateway_table(settings: NodeSettings, today: dt.date | None = None) -> str:
+    """What belongs into footfall.toml for this node."""
+    place = settings.place
+    since = (today or dt.datetime.now(dt.UTC).date()).isoformat()
+    lines = [f'# below [[site]] with id = "{place.get("site", "…")}"']
+    for barrier in range(settings.barriers):
+        lines += ["[[site.door]]", f'id = "{place.get("door", "main")}"', f'node = "{settings.name}"']
+        lines += [f"barrier = {barrier}", f"valid_from = {since}"]
+    if settings.buttons:
+        lines += ["[[site.terminal]]", f'id = "{place.get("terminal", "exit")}"', f'node = "{settings.name}"']
+        if settings.buttons != len(USUAL_ANSWERS):
+            answers = json.dumps([f"answer {i + 1}" for i in range(settings.buttons)])
+            lines.append(f"answers = {answers}   # what stands at the buttons, the first one first")
+        lines += [f"valid_from = {since}"]
+    return "\n".join(lines)
+
+
+def broker_line(user: str, password: str, salt: bytes | None = None) -> str:
+    """A line for mosquitto's password file. It holds a hash: the password cannot be read from it."""
+    salt = salt or os.urandom(MOSQUITTO_SALT_BYTES)
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, MOSQUITTO_ROUNDS)
+    return (
+        f"{user}:$7${MOSQUITTO_ROUNDS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+    )
+
+
+def update_key_file(path: Path) -> DeviceFile:
+    """update_key.json from a public RSA key (PEM): updates over the air are taken if this key's owner signed them."""
+    try:
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - comes with the extra
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
+    except ImportError:
+        raise CommissioningError(
+            "cryptography, which reads keys, is not installed", "Install it: pip install 'footfall[flash]'"
+        ) from None
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CommissioningError(f"{path}: cannot be read ({error.strerror})") from None
+    if b"PRIVATE KEY" in content:
+        raise CommissioningError(
+            f"{path}: this is a private key; it must never get onto a board", "Name the public one beside it."
+        )
+    try:
+        key = serialization.load_pem_public_key(content)
+    except (ValueError, UnsupportedAlgorithm):
+        raise CommissioningError(f"{path}: is no public key in PEM form") from None
+    if not isinstance(key, RSAPublicKey) or key.key_size < LEAST_RSA_BITS or key.public_numbers().e != 65537:
+        raise CommissioningError(
+            f"{path}: is no RSA key of {LEAST_RSA_BITS} bits or more, as updates need it"
+        )
+    return DeviceFile(UPDATE_KEY, json.dumps({"n": f"{key.public_numbers().n:x}"}).encode())

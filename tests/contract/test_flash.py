@@ -1,0 +1,546 @@
+"""`footfall flash` against a board: the real esptool, mpremote and MicroPython at the end of a cable (tests/virtual_chip.py).
+
+No image of micropython.org is at hand here: the files have the headers of real ones and are made by tests/virtual_images.py.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from footfall_core import record
+from footfall_core.spool import SegmentWriter
+from footfall_gateway.cli import main
+from footfall_gateway.commissioning import CommissioningError, flash_cli, repl, self_test
+from footfall_gateway.commissioning.chips import ESP32, ESP32S3
+from footfall_gateway.commissioning.copying import Copier, current_slot
+from footfall_gateway.commissioning.device_files import DeviceFile, compiled, loader
+from footfall_gateway.commissioning.flashing import Esptool
+from footfall_gateway.commissioning.images import read_image
+from footfall_gateway.commissioning.repl import BoardError, Prompt
+from tests.virtual_chip import SHIMS, WRITES, VirtualChip
+from tests.virtual_images import image
+
+LIMIT_S = 60
+PASSWORD = "correct horse battery"
+SETTINGS = """
+[place]
+site = "lab"
+door = "main"
+[wifi]
+ssid = "town"
+password_file = "wifi.password"
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+new_password = true
+[[barriers]]
+outer = 32
+inner = 33
+"""
+SPOOL = "8f3a01c2"
+
+
+@pytest.fixture
+def make_board(tmp_path, micropython):
+    boards = []
+
+    def make(chip="esp32", **how):
+        board = VirtualChip(tmp_path / f"board{len(boards)}", micropython, chip, **{"on_pty": True, **how})
+        boards.append(board.__enter__())
+        return board
+
+    yield make
+    for board in boards:
+        board.__exit__()
+
+
+@pytest.fixture
+def node(make_board):
+    """A board with MicroPython and an empty file system."""
+    return make_board(running=True)
+
+
+@pytest.fixture
+def new_image(tmp_path):
+    path = tmp_path / "ESP32_GENERIC-20250911-v1.26.1.bin"
+    path.write_bytes(image())
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path):
+    def write(port=9):
+        (tmp_path / "wifi.password").write_text(PASSWORD + "\n")
+        path = tmp_path / "node.toml"
+        path.write_text(SETTINGS.format(port=port))
+        return path
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def no_long_waits(monkeypatch):
+    monkeypatch.setattr(self_test, "WATCH_S", 1)
+    monkeypatch.setattr(self_test, "WAIT_S", 1)
+    monkeypatch.setattr(flash_cli, "GREET_S", 0.7)
+    monkeypatch.setattr(repl, "ANSWER_S", 2.0)
+
+
+def run(*arguments, typed=None):
+    """The command as the shell would start it: (exit code, what it said)."""
+    shell = click.Command("shell", callback=lambda: main(["flash", *map(str, arguments)]))
+    done = CliRunner().invoke(shell, [], input=typed)
+    return done.exit_code, done.output
+
+
+def put_firmware(board, slot="a", **notes):
+    """A node as it was flashed before."""
+    for file in compiled(ESP32):
+        path = board.files / "slots" / slot / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+    (board.files / "main.py").write_bytes(loader().content)
+    (board.files / "config.json").write_text('{"node": "ff-door", "barriers": [{"outer": 32, "inner": 33}]}')
+    if notes:
+        (board.files / "start.json").write_text(json.dumps(notes))
+    board.reset()
+
+
+def put_records(board, count):
+    folder = board.files / "spool" / SPOOL
+    folder.mkdir(parents=True)
+    writer = SegmentWriter(SPOOL, 1, 1)
+    content = bytes(writer.header()) + b"".join(
+        bytes(writer.frame((1000 * i, record.PASSAGE, 0, 1, 400))) for i in range(count)
+    )
+    (folder / f"{1:012d}.seg").write_bytes(content)
+
+
+def written(board):
+    """The commands that the chip's loader got and that change its flash."""
+    return [name for name in board.commands if name in WRITES]
+
+
+# ------------------------------------------------------------------------------------------------ from empty to counting
+
+
+def test_an_empty_board_becomes_a_node_and_its_flash_holds_the_image_byte_for_byte(
+    make_board, new_image, settings
+):
+    board = make_board()
+    code, said = run("--port", board.url, "--micropython", new_image.parent, "--settings", settings())
+    content = new_image.read_bytes()
+    assert board.flash[0x1000 : 0x1000 + len(content)] == content
+    assert {
+        path.relative_to(board.files / "slots/a").as_posix(): path.read_bytes()
+        for path in (board.files / "slots/a").rglob("*.mpy")
+    } == {file.path: file.content for file in compiled(ESP32)}
+    assert (board.files / "main.py").read_bytes() == loader().content
+    config = json.loads((board.files / "config.json").read_text())
+    assert config["node"] == "ff-3c71bf4a"
+    assert config["wifi"] == {"ssid": "town", "password": PASSWORD}
+    assert config["barriers"] == [{"outer": 32, "inner": 33}]
+    assert code == 1
+    for line in (
+        "there is no program on this board yet",
+        "ESP32-D0WDQ6 (revision v0.0), 4 MB flash",
+        "write MicroPython v1.26.1 on 2025-09-11",
+        "✓ beam 0 outer: free",
+        "✗ wifi: town: still connecting",
+        "Is the access point on, and in reach here?",
+        "First the wifi: this needs it.",
+        'node = "ff-3c71bf4a"',
+    ):
+        assert line in said, said
+    assert "no password" not in said
+    assert PASSWORD not in said
+    assert config["mqtt"]["password"] not in said
+
+
+def test_given_again_it_changes_nothing_and_the_counts_stay(node):
+    put_firmware(node)
+    put_records(node, 7)
+    before = {path: path.read_bytes() for path in node.files.rglob("*.seg")}
+    code, said = run("--port", node.url, "--no-test")
+    assert code == 0, said
+    assert (
+        "node ff-door, 7 records in its flash, of which the gateway may have some" in said
+        or "records" in said
+    )
+    assert "keep its settings" in said
+    assert json.loads((node.files / "start.json").read_text())["slot"] == "a"
+    assert not (node.files / "slots/b").exists()
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_dry_run_looks_and_checks_and_writes_nothing(make_board, new_image, settings):
+    board = make_board()
+    flash = bytes(board.flash)
+    code, said = run("--port", board.url, "--micropython", new_image, "--settings", settings(), "--dry-run")
+    assert code == 0, said
+    assert "Nothing was written" in said
+    assert "copy firmware" in said
+    assert written(board) == []
+    assert bytes(board.flash) == flash
+    assert list(board.files.iterdir()) == []
+
+
+# -------------------------------------------------------------------------------------------- refused before it is erased
+
+
+def test_an_image_for_another_chip_is_refused_before_an_erase_command(make_board, tmp_path):
+    board = make_board()
+    wrong = tmp_path / "ESP32_GENERIC_S3-v1.26.1.bin"
+    wrong.write_bytes(image(ESP32S3))
+    code, said = run("--port", board.url, "--micropython", wrong)
+    assert code == 1
+    assert "this is MicroPython for the ESP32-S3, but the board has an ESP32; nothing was written" in said
+    assert written(board) == []
+
+
+def test_a_chip_that_the_firmware_does_not_run_on_is_refused(make_board, new_image):
+    board = make_board("esp32c6")
+    code, said = run("--port", board.url, "--micropython", new_image)
+    assert code == 1
+    assert "the firmware does not run on the chip ESP32-C6" in said
+    assert written(board) == []
+
+
+@pytest.mark.parametrize(
+    ("chip", "folder"), [("esp32s3", "ESP32_GENERIC_S3"), ("esp32c3", "ESP32_GENERIC_C3")]
+)
+def test_without_an_image_the_one_for_this_chip_is_named(chip, folder, make_board):
+    board = make_board(chip)
+    code, said = run("--port", board.url)
+    assert code == 1
+    assert "there is no program on this board yet" in said
+    assert f"Download the newest {folder}-….bin (v1.24 or newer)" in said
+    assert f"https://micropython.org/download/{folder}/" in said
+
+
+def test_settings_that_the_firmware_would_not_take_are_refused_before_anything_is_written(
+    make_board, new_image, tmp_path
+):
+    board = make_board()
+    bad = tmp_path / "node.toml"
+    bad.write_text("[[barriers]]\nouter = 6\n")
+    code, said = run("--port", board.url, "--micropython", new_image, "--settings", bad)
+    assert code == 1
+    assert f"{bad}: barriers[0].outer is 6, expected one of the pins 4, 13" in said.replace("\n", " ")
+    assert written(board) == []
+
+
+def test_a_micropython_that_is_too_old_on_the_board_is_told_with_where_to_get_a_new_one(node):
+    node.banner = "MicroPython v1.22.0 on 2023-12-27; Generic ESP32 module with ESP32"
+    node.reset()
+    code, said = run("--port", node.url)
+    assert code == 1
+    assert "MicroPython v1.22.0 on 2023-12-27 is on this board; the firmware needs 1.24 or newer" in said
+
+
+# ------------------------------------------------------------------------------------------- counts are never just erased
+
+
+@pytest.fixture
+def node_whose_files_would_move(make_board, new_image, tmp_path):
+    """A node with 7 records, and an image that has its files elsewhere than the MicroPython on it."""
+    board = make_board()
+    content = image(app_bytes=0x1A0000)
+    board.flash[0x1000 : 0x1000 + len(content)] = content
+    board.banner = "MicroPython v1.24.0 on 2024-10-25; Generic ESP32 module with ESP32"
+    board.reset()
+    wait_for(lambda: board.flash[0x1B0000:0x1B0008] == b"littlefs")
+    put_firmware(board)
+    put_records(board, 7)
+    return board
+
+
+def wait_for(ready):
+    until = time.monotonic() + LIMIT_S
+    while not ready():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_counts_that_would_be_lost_stop_it_with_their_number(node_whose_files_would_move, new_image):
+    board = node_whose_files_would_move
+    code, said = run("--port", board.url, "--micropython", new_image)
+    assert code == 1
+    number = int(re.search(r"(\d+) records", said)[1])
+    assert number >= 7
+    assert f"{number} records would be lost, of which the gateway may have some; nothing was erased" in said
+    assert "Or lose them: --erase-counts" in said
+    assert written(board) == []
+
+
+def test_counts_are_lost_only_after_a_yes_to_a_question_with_their_number(
+    node_whose_files_would_move, new_image, monkeypatch
+):
+    board = node_whose_files_would_move
+    monkeypatch.setattr(flash_cli, "_somebody_is_there", lambda: True)
+    code, said = run("--port", board.url, "--micropython", new_image, typed="n\n")
+    assert re.search(r"Really lose \d+ records\? \[y/N\]", said)
+    assert "nothing was erased" in said
+    assert code == 1
+    assert written(board) == []
+
+
+def test_a_script_may_lose_them_and_is_still_told_how_many(node_whose_files_would_move, new_image, settings):
+    board = node_whose_files_would_move
+    arguments = (
+        "--port",
+        board.url,
+        "--micropython",
+        new_image,
+        "--settings",
+        settings(),
+        "--no-test",
+        "--erase-counts",
+    )
+    code, said = run(*arguments)
+    assert code == 0, said
+    assert re.search(r"this MicroPython has its files at another place: \d+ records would be lost", said)
+    assert not (board.files / "spool").exists() or not list((board.files / "spool").glob(f"{SPOOL}/*"))
+    assert (board.files / "slots/a/app.mpy").exists()
+
+
+def test_a_newer_micropython_with_its_files_at_the_same_place_keeps_them(make_board, new_image):
+    board = make_board()
+    content = image(banner="MicroPython v1.24.0 on 2024-10-25; Generic ESP32 module with ESP32")
+    board.flash[0x1000 : 0x1000 + len(content)] = content
+    board.banner = "MicroPython v1.24.0 on 2024-10-25; Generic ESP32 module with ESP32"
+    board.reset()
+    wait_for(lambda: board.flash[0x200000:0x200008] == b"littlefs")
+    put_firmware(board)
+    put_records(board, 7)
+    code, said = run("--port", board.url, "--micropython", new_image, "--no-test")
+    assert code == 0, said
+    assert "; files and counts stay" in said
+    new = new_image.read_bytes()
+    assert board.flash[0x1000 : 0x1000 + len(new)] == new
+    assert (board.files / f"spool/{SPOOL}/{1:012d}.seg").exists()
+    assert json.loads((board.files / "config.json").read_text())["node"] == "ff-door"
+
+
+# ------------------------------------------------------------------------------------------------ interrupted, and again
+
+
+def test_a_cable_pulled_while_micropython_is_written_is_told_and_the_next_try_completes_it(
+    make_board, new_image
+):
+    board = make_board()
+    board.cut_at = ("FLASH_DEFL_DATA", 2)
+    chip_image = read_image(new_image)
+    with pytest.raises(CommissioningError) as caught:
+        Esptool(board.url).write(chip_image, lambda _: None, clear_files=True)
+    assert "Plug it in again and give the same command" in caught.value.lines[1]
+    assert "counts in the board's flash are where they were" in caught.value.lines[2]
+    board.deaf = False
+    seen = []
+    Esptool(board.url).write(chip_image, seen.append, clear_files=True)
+    content = new_image.read_bytes()
+    assert board.flash[0x1000 : 0x1000 + len(content)] == content
+    assert seen[-1] == 1.0
+
+
+def test_the_chips_own_loader_alone_takes_it_too(make_board, new_image):
+    board = make_board()
+    Esptool(board.url, slow=True).write(read_image(new_image), lambda _: None, clear_files=False)
+    content = new_image.read_bytes()
+    assert board.flash[0x1000 : 0x1000 + len(content)] == content
+    assert "MEM_BEGIN" not in board.commands
+
+
+def copier_of(board, prompt):
+    assert prompt.enter().kind == "prompt"
+    return Copier(prompt), prompt.facts()
+
+
+def starts(board, micropython):
+    """The slot that the loader on this board would start; "" if none."""
+    code = (
+        "\n".join(loader().content.decode().split("\ntry:\n")[0].splitlines())
+        + "\nprint(choose(read_notes(), False)[0][0])"
+    )
+    path = board.files / "which.py"
+    path.write_text(code)
+    command = micropython.command(["which.py"], heap_kb=192, path=["", SHIMS])
+    done = subprocess.run(
+        command.argv,
+        env=command.env,
+        cwd=board.files,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    path.unlink()
+    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr
+
+
+@pytest.mark.parametrize("cut", [1, 4, 8])
+def test_a_copying_that_is_cut_off_leaves_the_old_firmware_startable_and_goes_on_where_it_stopped(
+    cut, node, micropython, monkeypatch
+):
+    put_firmware(node, slot="a")
+    some = [file for file in compiled(ESP32) if file.path.startswith(("app", "board"))]
+    newer = [DeviceFile(file.path, file.content[:1500] + b"!") for file in some]
+    sent = []
+    put = Copier.put
+
+    def put_until_cut(self, path, content, progress=None):
+        sent.append(path)
+        if len(sent) == cut:
+            raise BoardError("cut")
+        put(self, path, content, progress)
+
+    with Prompt(node.url) as prompt:
+        copier, facts = copier_of(node, prompt)
+        monkeypatch.setattr(Copier, "put", put_until_cut)
+        with pytest.raises(BoardError, match="cut"):
+            copier.install(newer, loader(), facts, lambda *_: None)
+        assert starts(node, micropython) == "a"
+        monkeypatch.setattr(Copier, "put", put)
+        facts = prompt.facts()
+        assert current_slot(facts) == "a"
+        assert len(copier.missing("b", newer)) == len(newer) - (cut - 1)
+        assert copier.install(newer, loader(), facts, lambda *_: None) == "b"
+    assert starts(node, micropython) == "b"
+    assert (node.files / "slots/a/app.mpy").exists()  # to fall back on
+
+
+def test_a_firmware_copied_by_hand_makes_room_for_the_slots(node):
+    for name in ("app.py", "board/wifi.py", "node/door.py", "lib/footfall_core/beam.py", "lib/other.py"):
+        path = node.files / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("# by hand")
+    with Prompt(node.url) as prompt:
+        copier, facts = copier_of(node, prompt)
+        assert facts.is_node
+        copier.install(
+            [DeviceFile("node/door.mpy", b"y"), DeviceFile("app.mpy", b"x")], loader(), facts, lambda *_: None
+        )
+    assert sorted(path.relative_to(node.files).as_posix() for path in node.files.rglob("*.py")) == [
+        "lib/other.py",
+        "main.py",
+    ]
+
+
+def test_a_full_flash_is_told_and_leaves_nothing_half(node):
+    (node.files / "slots/a").mkdir(parents=True)
+    (node.files / "slots/a/app.mpy.new").symlink_to("/dev/full")
+    with Prompt(node.url) as prompt:
+        copier, _ = copier_of(node, prompt)
+        with pytest.raises(CommissioningError) as caught:
+            copier.put("slots/a/app.mpy", b"x" * 5000)
+    assert caught.value.lines[0] == "slots/a/app.mpy: the board's flash is full"
+    assert "Let the node reach its gateway" in caught.value.lines[1]
+    assert list((node.files / "slots/a").iterdir()) == []
+
+
+def test_the_watchdog_that_the_firmware_left_is_made_longer_than_any_copying(node):
+    (node.machine / "watchdog").write_text("60000")
+    with Prompt(node.url) as prompt:
+        prompt.enter()
+    assert int((node.machine / "watchdog").read_text()) >= 600_000
+
+
+# ------------------------------------------------------------------------------------- a board that does not do as it should
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words", "way_out"),
+    [
+        ("brownout", "because its voltage drops (brownout)", "Use a short, thick cable"),
+        (
+            "panic",
+            "crashes and restarts again and again (Guru Meditation)",
+            "The counts in its flash are kept.",
+        ),
+        ("watchdog", "the board restarts again and again", "Unplug everything but the USB cable"),
+    ],
+)
+def test_a_board_in_a_boot_loop_is_told_with_its_reason(trouble, words, way_out, make_board):
+    board = make_board(running=True)
+    board.trouble = trouble
+    board.reset()
+    code, said = run("--port", board.url)
+    assert code == 1
+    assert words in said
+    assert way_out in said
+
+
+def test_a_board_that_says_nothing_and_lets_nobody_write(make_board, monkeypatch):
+    board = make_board(running=True)
+    board.trouble, board.deaf = "silent", True
+    board.reset()
+    monkeypatch.setattr("footfall_gateway.commissioning.flashing.CONNECT_ATTEMPTS", 1)
+    code, said = run("--port", board.url)
+    assert code == 1
+    assert "the board says nothing" in said
+    with pytest.raises(CommissioningError) as caught:
+        Esptool(board.url).look()
+    assert "not in download mode" in caught.value.lines[0]
+    assert "Hold its button BOOT, press EN (or RST) once, let BOOT go" in caught.value.lines[1]
+    assert "some have no data lines" in caught.value.lines[2]
+
+
+def test_a_flash_that_does_not_read_back_is_told(make_board, new_image):
+    board = make_board()
+    board.corrupt_md5 = True
+    with pytest.raises(CommissioningError, match=r"what was written does not read back the same\n.*--slow"):
+        Esptool(board.url).write(read_image(new_image), lambda _: None, clear_files=False)
+
+
+def test_something_else_in_the_place_of_the_files_is_cleared_on_a_board_that_was_no_node(
+    make_board, new_image
+):
+    board = make_board()
+    board.flash[0x200000:0x200100] = bytes(range(256))  # of another program
+    Esptool(board.url).write(read_image(new_image), lambda _: None, clear_files=True)
+    with Prompt(board.url) as prompt:
+        assert prompt.enter(10).kind == "prompt"
+
+
+def test_a_damaged_file_system_is_told(make_board, new_image):
+    board = make_board()
+    board.flash[0x200000:0x200100] = bytes(range(256))
+    Esptool(board.url).write(read_image(new_image), lambda _: None, clear_files=False)
+    code, said = run("--port", board.url)
+    assert code == 1
+    assert "finds something that is no file system" in said
+
+
+@pytest.mark.parametrize("package", ["esptool", "mpremote"])
+def test_a_tool_that_is_missing_is_told_with_what_to_install(package, node, monkeypatch):
+    import importlib.util  # noqa: PLC0415
+
+    if package == "esptool":
+        real = importlib.util.find_spec
+        monkeypatch.setattr(
+            "importlib.util.find_spec", lambda name: None if name == "esptool" else real(name)
+        )
+        with pytest.raises(CommissioningError, match=r"esptool.*not installed\n.*footfall\[flash\]"):
+            Esptool(node.url)
+    else:
+        for module in [name for name in sys.modules if name.split(".")[0] == "mpremote"]:
+            monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setitem(sys.modules, "mpremote", None)
+        code, said = run("--port", node.url)
+        assert code == 1
+        assert "mpremote, which speaks to the board, is not installed" in said
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyserial's RFC 2217
+def test_the_board_is_brought_into_download_mode_by_its_two_lines(make_board):
+    """DTR and RTS at EN and GPIO0, over RFC 2217: nobody holds BOOT."""
+    board = make_board(on_pty=False)
+    seen = Esptool(board.url).look()
+    assert seen.chip is ESP32
+    assert seen.description.startswith("ESP32-D0WD")
+    assert board.resets >= 2
