@@ -2,10 +2,10 @@
 
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from footfall_gateway.link_mqtt import probe
+from footfall_gateway.link_serial import try_port
 from footfall_gateway.settings import Settings
 from footfall_gateway.sink_influx import AwayError, InfluxWriter, LinesRefusedError
 from footfall_gateway.toml_reader import reason
@@ -42,9 +42,12 @@ def connections(settings: Settings) -> Iterator[Result]:
         where = f"broker {settings.mqtt.host}:{settings.mqtt.effective_port}"
         yield Result(where, problem is None, problem or "reached, lets this gateway in")
     for serial in settings.serial:
-        there = Path(serial.port).exists()
+        problem = try_port(serial)
+        if problem is not None and ": footfall (" in problem:  # the gateway itself, as it should be
+            yield Result(f"serial port {serial.port}", reached=True, words=problem)
+            continue
         yield Result(
-            f"serial port {serial.port}", there, "there" if there else "not there; is the cable plugged in?"
+            f"serial port {serial.port}", problem is None, problem or "there, and nobody else uses it"
         )
     if settings.influxdb is not None:
         writer = InfluxWriter(settings.influxdb, settings.influx_token)

@@ -29,9 +29,10 @@ import serial
 from footfall_core import topic
 from footfall_gateway.link import MAX_KEPT_BYTES, Arrived, Inbox, Opened
 from footfall_gateway.outage import Backoff, Outage
+from footfall_gateway.serial_ports import group_of, other_ports, user, users_of
 from footfall_gateway.settings import SerialSettings
 
-__all__ = ["Lines", "SerialLink", "decode_line", "encode_line"]
+__all__ = ["Lines", "SerialLink", "decode_line", "encode_line", "try_port"]
 
 FROM_NODE = (topic.RECORDS, topic.STATE, topic.REPLY)
 MAX_LINE_BYTES = MAX_KEPT_BYTES + 64  # a longer one is noise: it is dropped up to its end
@@ -129,7 +130,7 @@ class SerialLink:
                     self._converse(backoff)
                 except (serial.SerialException, OSError, TypeError, AttributeError) as error:
                     # pyserial raises TypeError or AttributeError when a port is torn away in the middle of a call
-                    self._outage.fails(trouble(error))
+                    self._outage.fails(trouble(error, self._settings.port))
                     self._stop.wait(backoff.next_s())
         except Exception as error:  # noqa: BLE001 - a thread must not end unseen
             self._crashed(error)
@@ -172,6 +173,15 @@ class SerialLink:
         self._inbox.put(Arrived(self, topic.of(self._settings.node, leaf), payload[:MAX_KEPT_BYTES]))
 
 
+def try_port(settings: SerialSettings) -> str | None:
+    """Opens the port once and closes it; why that did not work, or None. The board is not reset by it."""
+    try:
+        _opened(settings).close()
+    except (serial.SerialException, OSError) as error:
+        return trouble(error, settings.port)
+    return None
+
+
 def _opened(settings: SerialSettings) -> serial.Serial:
     port = serial.Serial()
     port.port = settings.port
@@ -185,16 +195,29 @@ def _opened(settings: SerialSettings) -> serial.Serial:
     return port
 
 
-def trouble(error: BaseException) -> str:
+def trouble(error: BaseException, port: str) -> str:
     """Why the port does not work, in words that say what to look at."""
     number = getattr(error, "errno", None)
     text = str(error)
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or "No such file" in text:
-        return "not there; is the cable plugged in?"
+        others = other_ports(port)
+        if not others:
+            return "not there; is the cable plugged in?"
+        return (
+            f"not there; is the cable plugged in? There is {', '.join(others)}: if that is the board, set `port` to it, "
+            "best to a name under /dev/serial/by-id, which stays the same"
+        )
     if number == errno.EACCES or "Permission denied" in text:
-        return "no permission; on Debian the user must be in the group dialout"
+        who, group = user(), group_of(port)
+        return (
+            f"no permission; the user {who} must be in the group {group}: as root `adduser {who} {group}`, then start "
+            "the gateway again"
+        )
     if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in text:
-        return "in use by another program"
+        users = users_of(port)
+        return "in use by another program" + (
+            f": {', '.join(users)}" if users else ", which is another user's"
+        )
     if isinstance(error, TypeError | AttributeError) or "disconnected" in text or number == errno.EIO:
         return "unplugged"
     return text.lower() or type(error).__name__

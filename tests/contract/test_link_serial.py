@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import serial
 
-from footfall_gateway import link_serial
+from footfall_gateway import link_serial, serial_ports
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.link import MAX_KEPT_BYTES, Arrived, Inbox, Opened
 from footfall_gateway.link_serial import MAX_LINE_BYTES, Lines, SerialLink, decode_line, encode_line
@@ -276,6 +276,98 @@ def test_why_a_port_cannot_be_opened_is_said_in_words_that_help(mocker, link, ca
     mocker.patch.object(link_serial, "_opened", side_effect=error)
     link()
     assert words in logged(caplog, "serial port")
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch) -> Path:
+    """A /dev and a /proc of its own."""
+    monkeypatch.setattr(serial_ports, "DEV", tmp_path / "dev")
+    monkeypatch.setattr(serial_ports, "PROCESSES", tmp_path / "proc")
+    (tmp_path / "dev/serial/by-id").mkdir(parents=True)
+    return tmp_path
+
+
+def test_a_board_with_another_name_after_a_replug_is_pointed_at(machine, mocker, link, caplog):
+    stays = machine / "dev/serial/by-id/usb-Silicon_Labs_CP2102-if00-port0"
+    (machine / "dev/ttyUSB1").touch()
+    stays.symlink_to("../../ttyUSB1")
+    (machine / "dev/ttyACM0").touch()
+    mocker.patch.object(link_serial, "_opened", side_effect=serial.SerialException(2, "No such file"))
+    link()
+    said = logged(caplog, "is the cable plugged in?")
+    assert f"There is {stays}, {machine}/dev/ttyACM0: if that is the board, set `port` to it" in said
+    assert "ttyUSB1" not in said  # it has a better name
+
+
+def test_a_name_that_stays_leads_to_the_board_wherever_it_comes_back(cable, link, tmp_path):
+    one, inbox = link()
+    by_id = cable.path
+    for n in range(2):
+        cable.path = tmp_path / f"ttyUSB{7 + n}"
+        cable.plug()
+        by_id.symlink_to(cable.path)  # as udev does
+        take(inbox, Opened)
+        cable.write(encode_line("records", f'{{"n":{n}}}'))
+        assert take(inbox, Arrived).payload == f'{{"n":{n}}}'.encode()
+        by_id.unlink()
+        cable.pull()
+    assert one.name == f"serial port {by_id} (node ff-1)"
+
+
+def test_a_port_without_permission_names_the_user_the_group_and_the_command(
+    mocker, link, caplog, monkeypatch
+):
+    monkeypatch.setattr(link_serial, "user", lambda: "footfall")
+    monkeypatch.setattr(link_serial, "group_of", lambda _port: "dialout")
+    mocker.patch.object(link_serial, "_opened", side_effect=serial.SerialException(13, "Permission denied"))
+    link()
+    said = logged(caplog, "no permission")
+    assert "the user footfall must be in the group dialout: as root `adduser footfall dialout`" in said
+
+
+def test_the_group_of_a_port_is_that_of_its_file(tmp_path):
+    (tmp_path / "ttyUSB0").touch()
+    assert serial_ports.group_of(str(tmp_path / "ttyUSB0")) == (tmp_path / "ttyUSB0").group()
+    assert serial_ports.group_of(str(tmp_path / "gone")) == "dialout"
+
+
+def test_of_two_gateways_on_one_port_the_second_names_the_first_and_takes_over_when_it_ends(
+    cable, link, caplog
+):
+    cable.plug()
+    first, inbox = link()
+    take(inbox, Opened)
+    second, its_inbox = link()
+    said = logged(caplog, "in use by another program")
+    name = Path("/proc/self/comm").read_text().strip()
+    assert f"{name} (process {os.getpid()})" in said
+    cable.write(encode_line("records", BATCH))
+    assert take(inbox, Arrived).payload == BATCH.encode()
+    assert second.send("ff-1", "ack", "{}") is False
+    assert len(its_inbox) == 0
+    first.stop()
+    take(its_inbox, Opened)
+    cable.write(encode_line("records", BATCH))
+    assert take(its_inbox, Arrived).payload == BATCH.encode()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.97])
+def test_a_cable_that_is_pulled_in_the_middle_of_a_batch_again_and_again(cable, link, share):
+    one, inbox = link()
+    line = encode_line("records", BATCH)
+    cut = round(len(line) * share)
+    for _ in range(4):
+        cable.plug()
+        take(inbox, Opened)
+        cable.write(line[:cut])
+        time.sleep(0.02)
+        cable.pull()
+    cable.plug()
+    take(inbox, Opened)
+    cable.write(line[cut:] + line)  # the board had not noticed
+    assert take(inbox, Arrived).payload == BATCH.encode()
+    assert inbox.take(1, 0.2) == []  # and nothing was put together from two halves
+    assert one.damaged == 0
 
 
 def test_a_port_that_does_not_take_bytes_does_not_hold_up_the_gateway(mocker, link):
