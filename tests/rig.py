@@ -120,6 +120,7 @@ class Rig:
             self.timeline,
             air_quiet_ms=AIR_QUIET_MS,
         )
+        self.more_settings = ""  # behind the doors: further tables of the site, or of the gateway
         self._clock = self.timeline.publish(folder / "clock.json")
         self._config = folder / "footfall.toml"
         self.ledger = folder / "var" / "ledger.sqlite"
@@ -136,7 +137,7 @@ class Rig:
         self._config.write_text(
             f'[gateway]\ndata = "var"\n[mqtt]\nhost = "127.0.0.1"\nport = {self.broker.port}\n'
             f'[influxdb]\nurl = "{self.influxdb.v2_url}"\norg = "-"\nbucket = "{DATABASE}/autogen"\ntoken_file = "token"\n'
-            f'[[site]]\nid = "{SITE}"\ntimezone = "{TIMEZONE}"\ncapacity = 500\n{doors}'
+            f'[[site]]\nid = "{SITE}"\ntimezone = "{TIMEZONE}"\ncapacity = 500\n{doors}{self.more_settings}'
         )
         self.gateway.start()
         self.gateway.wait_until_listening()

@@ -57,6 +57,8 @@ class NodeConfigs:
                 content = content_of(self._settings, self._places, node, now_ms)
                 if content:
                     text = json.dumps(content, separators=(",", ":"))
+                    if node in self._current and self._current[node].content == text:
+                        continue
                     self._become(node, self._book.configure(node, text, now_ms))
 
     def texts(self) -> list[tuple[str, str]]:

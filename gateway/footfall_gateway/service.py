@@ -38,7 +38,7 @@ __all__ = ["Gateway", "ledger_path", "run"]
 ACCOUNTS_EVERY_S = 0.5  # not after each record: every run costs the ledger some of its time
 HEALTH_EVERY_S = 10.0
 COMPACT_EVERY_S = 60.0
-CONFIGURE_EVERY_S = 10.0  # the next question begins at a midnight
+CONFIGURE_EVERY_S = 1.0  # the next question begins at a midnight
 
 log = logging.getLogger(__name__)
 
