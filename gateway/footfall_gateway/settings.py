@@ -398,15 +398,21 @@ def _check_doors(document: Document, reader: TomlReader) -> None:
 def _check_nodes(document: Document, reader: TomlReader) -> None:
     """A node and a barrier are configured once; of two questions it is clear which one a terminal asks."""
     seen = _Seen(reader)
+    terminals = {terminal.id for site in document.sites for terminal in site.terminals}
+    nodes = {door.node for site in document.sites for door in site.doors}
+    nodes |= {terminal.node for site in document.sites for terminal in site.terminals}
     for i, node in enumerate(document.nodes):
+        if node.node not in nodes:
+            known = ", ".join(sorted(nodes)) or "none yet"
+            reader.problem(
+                ("node", i, "node"),
+                f'found "{node.node}", expected a node that a door or terminal names ({known})',
+            )
         seen.claim(node.node, ("node", i, "node"), f'found "{node.node}"', "one [[node]] for each node")
         for j, barrier in enumerate(node.barriers):
             key = ("node", i, "barrier", j, "barrier")
             expected = "one [[node.barrier]] for each barrier"
             seen.claim((node.node, barrier.barrier), key, f"found barrier {barrier.barrier}", expected)
-    terminals = {terminal.id for site in document.sites for terminal in site.terminals}
-    nodes = {door.node for site in document.sites for door in site.doors}
-    nodes |= {terminal.node for site in document.sites for terminal in site.terminals}
     for i, question in enumerate(document.questions):
         for name in question.asked_at:
             if name not in terminals | nodes:
@@ -414,6 +420,11 @@ def _check_nodes(document: Document, reader: TomlReader) -> None:
                     ("question", i, "asked_at"),
                     f'found "{name}", expected the id of a [[site.terminal]] or the name of a node',
                 )
+        if question.asked_from is not None and not question.asked_at and not terminals:
+            reader.problem(
+                ("question", i, "asked_at"),
+                "missing, expected the nodes that ask it: there is no [[site.terminal]]",
+            )
         if question.asked_at and question.asked_from is None:
             reader.problem(
                 ("question", i, "asked_from"), "missing, expected the day from which on it is asked"

@@ -314,6 +314,53 @@ def test_a_role_is_one_of_two_and_people_outside_are_not_calibrated(write, line,
     assert problem.split(": ", 2)[2] == expected
 
 
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        (
+            '[[node]]\nnode = "b"\n',
+            'node[0].node: found "b", expected a node that a door or terminal names (a)',
+        ),
+        (
+            '[[node]]\nnode = "a"\n[[node]]\nnode = "a"\n',
+            'node[1].node: found "a" a second time (see node[0].node), expected one [[node]] for each node',
+        ),
+        (
+            '[[node]]\nnode = "a"\n[[node.barrier]]\n[[node.barrier]]\n',
+            ("node[0].barrier[1].barrier: found barrier 0 a second time (see node[0].barrier[0].barrier), expected one "
+            "[[node.barrier]] for each barrier"),
+        ),
+        (
+            '[[node]]\nnode = "a"\n[[node.barrier]]\nglitch_ms = 1001\n',
+            "node[0].barrier[0].glitch_ms: found 1001, expected milliseconds, from 0 to 1000",
+        ),
+        (
+            '[[question]]\nrevision = 1\nid = "x"\nasked_from = 2026-01-01\n',
+            "question[0].asked_at: missing, expected the nodes that ask it: there is no [[site.terminal]]",
+        ),
+        (
+            '[[question]]\nrevision = 1\nid = "x"\nasked_at = ["a"]\n',
+            "question[0].asked_from: missing, expected the day from which on it is asked",
+        ),
+        (
+            '[[question]]\nrevision = 1\nid = "x"\nasked_from = 2026-01-01\nasked_at = ["main"]\n',
+            'question[0].asked_at: found "main", expected the id of a [[site.terminal]] or the name of a node',
+        ),
+        (
+            "".join(
+                f'[[question]]\nrevision = {n}\nid = "x"\nasked_from = 2026-01-01\nasked_at = ["a"]\n' for n in (1, 2)
+            ),
+            ("question[1].asked_from: found a question for a from 2026-01-01 on a second time (see question[0].asked_from), "
+            "expected another day, or another place in asked_at"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_node_is_to_be_told_must_be_clear(write, tables, expected):
+    door = '[[site.door]]\nid = "main"\nnode = "a"\n'
+    (problem,) = problems(write(SMALLEST + SITE + door + tables))
+    assert problem.split(": ", 1)[1] == expected
+
+
 def door_tables(doors) -> str:
     return "".join(
         f'[[site.door]]\nid = "{door}"\nnode = "{node}"\nbarrier = {barrier}\n'
