@@ -43,6 +43,7 @@ from footfall_simulator.profile import (
 )
 from footfall_simulator.timeline import Timeline
 from footfall_simulator.town import HOUR_MS, Hour, Press, Town, TownError
+from footfall_simulator.virtual_board import CompileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,7 +124,7 @@ def demo(speed: float, seed: int, keep: Path | None, *, plain: bool) -> int:
         return _run(
             folder.absolute(), speed, seed, DayView(console, plain=plain or not console.is_terminal), console
         )
-    except (DemoError, TownError, parts.PartError) as error:
+    except (CompileError, DemoError, TownError, parts.PartError) as error:
         click.echo(f"the demo cannot go on: {error}", err=True)
         return 1
     finally:

@@ -316,7 +316,7 @@ def test_typing_and_damaged_lines_disturb_nothing_and_ctrl_c_ends_the_program(de
     d.port.write(b"hello?\r\ncommand {broken*00000000\n" + b"x" * 5000 + b"\r\n")
     assert d.ask("info")["ok"] is True
     d.port.write(b"\x03")
-    d.wait_for("KeyboardInterrupt")
+    d.wait_for("Stopped by Ctrl-C")
     d.board.wait_for_end(WAIT_S)
 
 

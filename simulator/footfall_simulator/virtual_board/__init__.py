@@ -3,6 +3,7 @@
 `host.py` is the side that tests and the demo use; `shims/` is the side inside MicroPython.
 """
 
+from footfall_simulator.virtual_board.compiled import CompileError
 from footfall_simulator.virtual_board.host import BoardError, Output, VirtualBoard
 
-__all__ = ["BoardError", "Output", "VirtualBoard"]
+__all__ = ["BoardError", "CompileError", "Output", "VirtualBoard"]

@@ -39,6 +39,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol, Self, TypeVar
 
+from footfall_simulator.virtual_board.compiled import compiled_folder
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
@@ -112,7 +114,8 @@ class VirtualBoard:
     name: for messages and for the board's MAC address (`mac` overrides it).
     flash_dir: the flash, a folder that is created when missing and becomes the working directory.
     micropython: from `parts.micropython()`.
-    firmware_dir: holds main.py, board/, node/ and lib/; `main` is relative to it, or absolute.
+    firmware_dir: holds main.py, board/, node/ and lib/, which are compiled as for a board; `main` is relative to it, or
+        absolute.
     heap_kb: what the firmware gets; the shims' own share is added.
     ticks_start_ms: what `ticks_ms` shows at boot (for a test across the wrap at 2**30).
     epoch_2000: the board's clock counts from 2000-01-01 as on an ESP32, else from 1970; it shows 2000-01-01 at power-up.
@@ -157,8 +160,8 @@ class VirtualBoard:
         self._air_rate = air_rate
         self._air_quiet_ms = air_quiet_ms
         self._micropython = micropython
-        self._firmware = Path(firmware_dir).absolute()
-        self._main = self._firmware / main
+        self._modules = compiled_folder(Path(firmware_dir).absolute())
+        self._main = Path(firmware_dir).absolute() / main
         self._heap_kb = heap_kb
         self._ticks_start_ms = ticks_start_ms
         self._epoch_2000 = epoch_2000
@@ -455,7 +458,7 @@ class VirtualBoard:
         argv, env = self._micropython.command(
             [str(SHIMS / "run_firmware.py")],
             heap_kb=self._heap_kb + SHIMS_HEAP_KB,
-            path=[SHIMS, self._firmware, self._firmware / "lib"],
+            path=[SHIMS, self._modules],
         )
         env = {
             **env,
