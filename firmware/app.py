@@ -6,13 +6,14 @@ every node has is imported where it is made: a node without buttons, or without 
 
 import asyncio
 import gc
+import sys
 
 import node
 from board import system
 from board.inputs import Inputs
 from board.lamps import Lamps
 from footfall_core import topic
-from node import boot, config, mqtt, spool, status
+from node import boot, config, flash, mqtt, spool, status
 from node.beacon import Beacon
 from node.clock import TimeKeeper, Uptime
 from node.commands import Commands, aside
@@ -36,6 +37,8 @@ class Node:
     def __init__(self):
         # what it is, and what it keeps
         self.settings = settings = config.load(system.node_name())
+        self.trial, self.connect_error = self.begin_trial()
+        self.gateway_heard = False
         self.uptime = Uptime()
         self.spool = spool.Spool(max_bytes=settings.spool_kb * 1024)
         boot.number(self.spool.open())
@@ -82,12 +85,13 @@ class Node:
         self.beacon = Beacon(lamp, self.doors, exchange.connected, self.status.changed)
         actions = {
             "align": lambda values: self.beacon.align(bool(values.get("on"))),
+            "connect": lambda values: aside("connect", self, values),
             "identify": self.identify,
             "info": lambda values: aside("info", self, values),
             "log": lambda values: aside("logbook", values),
             "reboot": self.restart_soon,
             "test": lambda values: aside("selftest", self, values),
-            "time": self.time.answered,
+            "time": self.told_time,
             "trace": self.trace,
         }
         self.commands = Commands(actions, ("time",), exchange.publisher(topic.REPLY))
@@ -106,6 +110,14 @@ class Node:
         ]
 
     # ---- parts that not every node has
+
+    def begin_trial(self):
+        """(connect.Trial or None, why the last one failed or None)."""
+        if flash.read("connect.json") is None:
+            return None, None
+        from node.connect import begin
+
+        return begin(self.settings)
 
     def make_terminal(self):
         from node.terminal import Terminal
@@ -210,6 +222,7 @@ class Node:
             "connects": self.exchange.connects(),
             "failures": self.supervisor.failures,
             "config_error": self.remote.error,
+            "connect_error": self.connect_error,
         }
 
     # ---- what it is told
@@ -232,14 +245,18 @@ class Node:
         for door in self.doors:
             door.trace(bool(values.get("on")))
 
-    def restart_soon(self, _values):
+    def told_time(self, values):
+        self.gateway_heard = True
+        self.time.answered(values)
+
+    def restart_soon(self, _values, reason="command"):
         async def restart():
             await asyncio.sleep_ms(ANSWER_FIRST_MS)
             for _ in range(PATIENCE_BEFORE_RESTART):
                 if self.journal.all_quiet():
                     break
                 await asyncio.sleep_ms(100)
-            self.restart("command")
+            self.restart(reason)
 
         self.restarting = asyncio.create_task(restart())
 
@@ -250,6 +267,18 @@ class Node:
             self.journal.close_because(reason)
         finally:
             system.reset()
+
+    async def keep_trial(self):
+        """Prove a new connection; then there is nothing more to do, for ever."""
+        await self.trial.watch(lambda: self.gateway_heard, self.connection_problem, self.restart)
+        self.trial = None
+        sys.modules.pop("node.connect", None)
+        await asyncio.Event().wait()
+
+    def connection_problem(self):
+        if self.wifi and not self.wifi.up():
+            return self.wifi.problem
+        return self.client.problem if self.client else "the broker's certificate cannot be used"
 
     # ---- tasks: each sleeps until something happens, and runs for ever
 
@@ -275,6 +304,8 @@ class Node:
         yield "beacon", self.beacon.keep
         yield "console", self.console.listen
         yield "commands", self.commands.answer
+        if self.trial:
+            yield "trial", self.keep_trial
         if self.wifi:
             yield "wifi", self.wifi.keep
         if self.client:

@@ -10,7 +10,7 @@ commands  the command topic                                      flash     small
 supervise tasks that must not end                                beacon    the status lamp, aligning
 boot      what the loader says and is told
 
-Loaded when a command asks for them, and forgotten again: info, logbook, selftest.
+Loaded when a command asks for them, and forgotten again: info, logbook, selftest, connect.
 """
 
 import gc

@@ -2,6 +2,7 @@
 actions by name."""
 
 import asyncio
+import gc
 import json
 import sys
 
@@ -17,9 +18,13 @@ MAX_ANSWER_BYTES = const(2048)  # what a gateway takes, and what a line may be l
 def aside(name, *arguments):
     """What `answer(*arguments)` of the module node.`name` returns. The module is forgotten again: it is rarely needed, and
     memory always."""
-    module = __import__("node." + name, None, None, ("answer",))
+    gc.collect()
     try:
-        return module.answer(*arguments)
+        return __import__("node." + name, None, None, ("answer",)).answer(*arguments)
+    except MemoryError:
+        raise ValueError(
+            "too little memory for %s; the compiled firmware needs less (footfall flash)" % name
+        ) from None
     finally:
         sys.modules.pop("node." + name, None)
         if hasattr(package, name):
@@ -70,6 +75,8 @@ class Commands:
                 return
         except ValueError as error:
             self._refuse(answer, error)
+        except Exception as error:  # whoever asked would wait in vain
+            self._refuse(answer, "%s %s" % (type(error).__name__, error))
         if name not in self._silent:
             self._put(answer, result, publish)
 

@@ -216,6 +216,12 @@ def _take_mqtt(settings, values, _used):
     settings.mqtt = taken
 
 
+def take_connection(settings, values):
+    """Take wifi and mqtt. Raises SettingError where one is no good."""
+    _take_wifi(settings, values, None)
+    _take_mqtt(settings, values, None)
+
+
 def _take_serial(settings, values, _used):
     value = values.get("serial", False)
     if not isinstance(value, bool):

@@ -25,19 +25,13 @@ def answer(node, _values):
         "heap": gc.mem_free(),
         "rev": settings.revision,
         "config_error": node.remote.error,
-        "barriers": [
-            {
-                key: barrier[key]
-                for key in ("outer", "inner", "role", "glitch_ms", "min_block_ms")
-                if key in barrier
-            }
-            for barrier in settings.barriers
-        ],
+        "barriers": settings.barriers,
         "buttons": list(settings.buttons),
         "lamps": list(settings.lamps),
         "status": settings.status,
         "question": settings.question,
         "lockout_ms": settings.lockout_ms,
+        "debounce_ms": settings.debounce_ms,
         "watchdog_s": settings.watchdog_s,
         "spool": {
             "id": node.spool.id,
@@ -48,6 +42,7 @@ def answer(node, _values):
         "beams": [door.state() for door in node.doors],
         "faults": [door.faults() for door in node.doors],
         "clock": node.time.known,
+        "trial": node.trial is not None,
         "net": net(node),
     }
     state = node.state()

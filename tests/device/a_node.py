@@ -1,11 +1,17 @@
-"""A virtual board as somebody with a laptop finds it: on a USB port, and on a broker. For tests of the commands that talk to nodes."""
+"""A virtual board as somebody with a laptop finds it: flashed with the compiled firmware, on a USB port, and on a broker.
+
+For tests of the commands that talk to nodes.
+"""
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from footfall_gateway.commissioning import device_files
+from footfall_gateway.commissioning.chips import ESP32
 from footfall_simulator import parts
 from footfall_simulator.timeline import Timeline
 from footfall_simulator.virtual_board import VirtualBoard
@@ -52,6 +58,19 @@ class ANode:
         return sum(line.startswith("passage t=") for line in self.board.lines)
 
 
+@functools.cache
+def _compiled() -> list[device_files.DeviceFile]:
+    return device_files.compiled(ESP32)  # without native code it runs here as well
+
+
+def put_firmware(flash: Path) -> None:
+    """Compiled, into a slot, as `footfall flash` leaves it."""
+    for file in _compiled():
+        path = flash / "slots" / "a" / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+
+
 @contextlib.contextmanager
 def a_node(
     folder: Path,
@@ -64,6 +83,7 @@ def a_node(
     """A running board; config: what its config.json has beside the usual, or instead of it."""
     flash = folder / "flash"
     flash.mkdir(exist_ok=True)
+    put_firmware(flash)
     timeline = Timeline(rate=rate)
     with contextlib.ExitStack() as stack:
         relay = WifiRelay("127.0.0.1", broker.port if broker else 1)

@@ -14,6 +14,7 @@ from footfall_simulator import parts
 from footfall_simulator.timeline import Timeline
 from footfall_simulator.virtual_board import VirtualBoard
 from footfall_simulator.wifi import WifiRelay
+from tests.device.a_node import put_firmware
 from tests.device.stand_in import StandInGateway
 from tests.servers import Mosquitto
 
@@ -91,6 +92,7 @@ def desk(micropython: parts.Micropython, flash: Path, tmp_path: Path) -> Iterato
             "watchdog_s": 0,
             **config,
         }
+        put_firmware(flash)
         (flash / "config.json").write_text(json.dumps(settings))
         board = VirtualBoard(NODE, flash, micropython, FIRMWARE, timeline, wifi=relay, cable=tmp_path / "usb")
         board.set_pins({OUTER: FREE, INNER: FREE, BUTTONS[0]: UP, BUTTONS[1]: UP})

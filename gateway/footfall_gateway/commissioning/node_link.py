@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import click
 import msgspec
 import paho.mqtt.client as paho
 import serial
@@ -33,6 +32,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from footfall_core import topic
 from footfall_core.payload import MAX_BATCH_BYTES, VERSION, PayloadError
 from footfall_core.record import FAULT, PASSAGE
+from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.ingest import BadRecord, read_batch
 from footfall_gateway.link_mqtt import failure, identify, refusal
 from footfall_gateway.link_serial import Lines, decode_line, encode_line, trouble
@@ -70,7 +70,7 @@ _FAULT = re.compile(r"door (\d+): (outer|inner) beam (is blocked|is free again)"
 _DIRECTIONS = {"in": 1, "out": -1, "unknown": 0}
 
 
-class NodeError(click.ClickException):
+class NodeError(CommissioningError):
     """Talking with a node failed; the words say what happened and what to do."""
 
 
