@@ -43,13 +43,11 @@ def answer(node, values):
             "within_s is %s, expected a whole number from %d to %d" % (within_s, _LEAST_S, _MOST_S)
         )
     present = flash.read_json(config.FILE) or {}
-    trial = {"within_s": within_s}
-    for name, keys in _KEYS.items():
-        trial[name] = _merged(present.get(name), values.get(name), name, keys)
+    trial = {name: _merged(present.get(name), values.get(name), name, keys) for name, keys in _KEYS.items()}
     if values.get("wifi") is None and values.get("mqtt") is None:
         raise ValueError("neither wifi nor mqtt in it")
     config.take_connection(config.Settings(node.settings.node), trial)
-    certificate = trial["mqtt"] and trial["mqtt"].get("ca")
+    certificate = (trial["mqtt"] or {}).get("ca")
     if certificate:
         try:
             os.stat(certificate)
@@ -57,7 +55,7 @@ def answer(node, values):
             raise ValueError(
                 "mqtt.ca: %s is not on this node; copy it over USB first" % certificate
             ) from None
-    flash.write(FILE, json.dumps(trial))
+    flash.write(FILE, json.dumps(dict(trial, within_s=within_s)))
     node.restart_soon(None, "new connection")
     return {"within_s": within_s}
 
