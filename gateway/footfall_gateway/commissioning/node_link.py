@@ -73,6 +73,11 @@ _DIRECTIONS = {"in": 1, "out": -1, "unknown": 0}
 class NodeError(CommissioningError):
     """Talking with a node failed; the words say what happened and what to do."""
 
+    @property
+    def message(self) -> str:
+        """The words."""
+        return str(self)
+
 
 class NoAnswerError(NodeError):
     """The node did not answer in time."""
