@@ -15,6 +15,7 @@ from footfall_simulator import parts
 from footfall_simulator.timeline import Timeline
 from footfall_simulator.virtual_board import VirtualBoard
 from footfall_simulator.wifi import WifiRelay
+from tests.device.a_node import put_firmware
 from tests.device.stand_in import StandInGateway
 from tests.servers import Mosquitto
 
@@ -96,6 +97,7 @@ def world(micropython: parts.Micropython, flash: Path) -> Iterator[Callable[...,
             "barriers": [{"outer": OUTER, "inner": INNER}],
             **config,
         }
+        put_firmware(flash)  # compiled, as boards are flashed: sources would take some 20 KB more of the heap
         (flash / "config.json").write_text(json.dumps(settings))
         board = VirtualBoard(
             NODE, flash, micropython, FIRMWARE, timeline, wifi=relay, ticks_start_ms=ticks_start_ms
