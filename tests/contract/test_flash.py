@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from footfall_core import record
 from footfall_core.spool import SegmentWriter
 from footfall_gateway.cli import main
-from footfall_gateway.commissioning import CommissioningError, flash_cli, repl, self_test
+from footfall_gateway.commissioning import CommissioningError, flash_cli, provisioning, repl, self_test
 from footfall_gateway.commissioning.chips import ESP32, ESP32S3
 from footfall_gateway.commissioning.copying import Copier, current_slot
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, loader
@@ -189,6 +189,79 @@ def test_a_dry_run_looks_and_checks_and_writes_nothing(make_board, new_image, se
     assert written(board) == []
     assert bytes(board.flash) == flash
     assert list(board.files.iterdir()) == []
+
+
+TLS_SETTINGS = """
+[place]
+site = "lab"
+[wifi]
+ssid = "town"
+password_file = "wifi.password"
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+ca_file = "{ca}"
+server_name = "localhost"
+new_password = true
+"""
+GATEWAY = """
+[gateway]
+data = "data"
+[mqtt]
+host = "localhost"
+port = {port}
+ca_file = "{ca}"
+username = "gateway"
+password_file = "gateway.password"
+[[site]]
+id = "lab"
+timezone = "Europe/Berlin"
+"""
+
+
+def test_what_it_prints_for_gateway_and_broker_makes_the_self_test_end_well(
+    node, settings, tmp_path, make_mosquitto, ca, monkeypatch
+):
+    """Paste as told, give the command again: every line has its ✓, over TLS with the password that nobody has seen."""
+    users = tmp_path / "footfall.passwords"
+    users.touch(0o600)
+    broker = make_mosquitto(ca=ca, settings=[f"password_file {users}"])
+    broker.stop()
+    file = settings()
+    file.write_text(TLS_SETTINGS.format(port=broker.port, ca=broker.ca_file))
+    code, said = run("--port", node.url, "--settings", file, "--no-test")
+    assert code == 0, said
+    assert (node.files / "ca.der").read_bytes() == broker.ca_der_file.read_bytes()
+
+    tables = said.split("For the gateway's footfall.toml:\n")[1].split("\n\n")[0]
+    [line] = re.findall(r"^ff-3c71bf4a:\$7\$\S+$", said, re.MULTILINE)
+    users.write_text(f"{line}\n{provisioning.broker_line('gateway', 'secret')}\n")
+    (tmp_path / "gateway.password").write_text("secret")
+    (tmp_path / "footfall.toml").write_text(GATEWAY.format(port=broker.port, ca=broker.ca_file) + tables)
+    (node.machine / "wifi").write_text("up")
+    broker.start()
+    log = (tmp_path / "gateway.log").open("w")
+    gateway = subprocess.Popen(
+        [sys.executable, "-m", "footfall_gateway.cli", "run", "--config", str(tmp_path / "footfall.toml")],
+        stdout=log,
+        stderr=log,
+    )
+    monkeypatch.setattr(self_test, "WAIT_S", 30)
+    monkeypatch.setattr(flash_cli, "GREET_S", 5)
+    try:
+        wait_for(lambda: "ff-3c71bf4a" in (tmp_path / "gateway.log").read_text())
+        code, said = run("--port", node.url)
+    finally:
+        gateway.terminate()
+        gateway.wait(LIMIT_S)
+        log.close()
+    told = said + (tmp_path / "gateway.log").read_text()
+    for found in ("wifi: town, address", "broker: connected as ff-3c71bf4a", "time: known", "flash: written"):
+        assert f"✓ {found}" in said, told
+    assert "✗" not in said
+    assert "The node counts." in said
+    assert code == 0, told
+    assert re.search(r"node ff-3c71bf4a, \d+ records? waits? for the gateway", said), told
 
 
 # -------------------------------------------------------------------------------------------- refused before it is erased

@@ -222,11 +222,11 @@ class Flashing:
 
     def _counts(self, board: Board) -> str:
         if board.waiting is not None:
-            return f"{board.waiting} records wait for the gateway"
+            return f"{_records(board.waiting)} wait{'s' * (board.waiting == 1)} for the gateway"
         assert board.facts is not None
         if not board.facts.records:
             return "no records in its flash"
-        return f"{board.facts.records} records in its flash, of which the gateway may have some"
+        return f"{_records(board.facts.records)} in its flash, of which the gateway may have some"
 
     def _ask_port(self, ports: Sequence[Port]) -> Port:
         assert self._asker is not None
@@ -298,9 +298,9 @@ class Flashing:
         if records is None:
             lost = "what this board has counted cannot be read; if it was a node, its records would be lost"
         elif board.waiting is not None:
-            lost = f"{records} records that the gateway does not have would be lost"
+            lost = f"{_records(records)} that the gateway does not have would be lost"
         else:
-            lost = f"{records} records would be lost, of which the gateway may have some"
+            lost = f"{_records(records)} would be lost, of which the gateway may have some"
         why = (
             "everything is to be erased"
             if self._wanted.erase
@@ -315,7 +315,7 @@ class Flashing:
                 f"{board.port.device}: {lost}; nothing was erased", way_out, "Or lose them: --erase-counts"
             )
         self._asker.say(way_out)
-        number = f"{records} records" if records is not None else "whatever is in its flash"
+        number = _records(records) if records is not None else "whatever is in its flash"
         if not self._asker.yes(f"Really lose {number}?", default=False):
             raise CommissioningError("nothing was erased")
         return True
@@ -466,6 +466,10 @@ class Flashing:
             task = progress.add_task(what, total=1.0)
             yield lambda done: progress.update(task, completed=done)
             progress.update(task, completed=1.0)
+
+
+def _records(count: int) -> str:
+    return "1 record" if count == 1 else f"{count} records"
 
 
 def _somebody_is_there() -> bool:

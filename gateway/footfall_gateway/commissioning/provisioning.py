@@ -289,27 +289,25 @@ def _ask_pins(asker: Asker, kind: str, pins: Pins) -> dict[str, Any]:
     values: dict[str, Any] = {}
     two = kind != "terminal" and asker.yes("Two beams, so that in and out can be told apart?", default=True)
     count = 0 if kind == "door" else int(_one_of(asker, "How many buttons", ("3", "2", "4", "5", "1")))
-    usual = asker.yes("Is it wired as the build guide says?", default=True)
+    in_the_guide = count <= min(len(pins.buttons), len(pins.lamps))
+    usual = in_the_guide and asker.yes("Is it wired as the build guide says?", default=True)
+
+    def pin(what: str, allowed: list[int], proposed: int | None) -> int:
+        return proposed if usual and proposed is not None else _pin(asker, what, allowed, proposed)
+
     if kind == "terminal":
         values["barriers"] = []
     else:
-        barrier = {"outer": pins.outer if usual else _pin(asker, "outer beam", pins.inputs, pins.outer)}
+        barrier = {"outer": pin("outer beam", pins.inputs, pins.outer)}
         if two:
-            barrier["inner"] = pins.inner if usual else _pin(asker, "inner beam", pins.inputs, pins.inner)
+            barrier["inner"] = pin("inner beam", pins.inputs, pins.inner)
         values["barriers"] = [barrier]
     if count:
-        values["buttons"] = [
-            pins.buttons[i] if usual else _pin(asker, f"button {i + 1}", pins.inputs, pins.buttons[i])
-            for i in range(count)
-        ]
-        values["lamps"] = [
-            pins.lamps[i] if usual else _pin(asker, f"lamp of button {i + 1}", pins.outputs, pins.lamps[i])
-            for i in range(count)
-        ]
-    if usual:
-        values["status"] = pins.status
-    elif asker.yes("Has it a status lamp?", default=True):
-        values["status"] = _pin(asker, "status lamp", pins.outputs, pins.status)
+        buttons, lamps = [*pins.buttons, *[None] * count], [*pins.lamps, *[None] * count]
+        values["buttons"] = [pin(f"button {i + 1}", pins.inputs, buttons[i]) for i in range(count)]
+        values["lamps"] = [pin(f"lamp of button {i + 1}", pins.outputs, lamps[i]) for i in range(count)]
+    if usual or asker.yes("Has it a status lamp?", default=True):
+        values["status"] = pin("status lamp", pins.outputs, pins.status)
     return values
 
 
@@ -363,9 +361,9 @@ def _name(asker: Asker, question: str, default: str) -> str:
         asker.say("small letters, digits and - only, at most 32")
 
 
-def _pin(asker: Asker, what: str, allowed: list[int], default: int) -> int:
+def _pin(asker: Asker, what: str, allowed: list[int], proposed: int | None) -> int:
     while True:
-        given = asker.text(f"GPIO of the {what}", str(default))
+        given = asker.text(f"GPIO of the {what}", None if proposed is None else str(proposed))
         if given.isdigit() and int(given) in allowed:
             return int(given)
         asker.say(

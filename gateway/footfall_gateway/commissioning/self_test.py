@@ -73,6 +73,7 @@ _WAYS_OUT = (
         r"nothing listens|no route|no answer|OSError|closed|not reached|reset",
         "Does the broker run, is its address right, is it in the same network, is its port (1883, TLS 8883) open in the firewall?",
     ),
+    ("broker", r".", "Look into the broker's own log: sudo journalctl -u mosquitto"),
     ("cable", r".", "Does the gateway run, with this port in a [[serial]]?"),
     ("time", r".", "Start the gateway (footfall run) with this node in its settings: it tells the time. Counting has begun all the same."),
 )  # fmt: skip
