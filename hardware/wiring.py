@@ -433,9 +433,9 @@ def supply_12v(s: Sheet) -> None:
     s.box(13, -0.2, 3.6, 2.2, s.say({"de": "Abwärtswandler\n12 V → 5 V", "en": "step-down\n12 V → 5 V"}))
     s.line((14.8, -0.2), (14.8, -1.2))
     s.ground(14.8, -1.2)
-    s.line((16.6, 1.3), (18.2, 1.3))
+    s.part(e.Switch, (16.6, 1.3), (19.6, 1.3), "J1", "top")
     s.box(
-        18.2,
+        19.6,
         0.2,
         4.2,
         2.2,
@@ -446,9 +446,9 @@ def supply_12v(s: Sheet) -> None:
     s.below(
         -3.4,
         {
-            "de": "Den Wandler vor dem Anschließen auf 5,0 V einstellen und messen. Nie zugleich 5 V hier und ein USB-Kabel: zum Einrichten 12 V abziehen.\n"
+            "de": "Den Wandler vor dem Anschließen auf 5,0 V einstellen und messen. J1 ist eine Steckbrücke: ziehen, solange ein USB-Kabel steckt, sonst speisen sich zwei Netzteile gegenseitig.\n"
             "Mit 24 V: Netzteil und Wandler für 24 V. Nirgends Netzspannung im Gehäuse.",
-            "en": "Set the converter to 5.0 V and measure before connecting it. Never 5 V here and a USB cable at once: pull the 12 V to set the node up.\n"
+            "en": "Set the converter to 5.0 V and measure before connecting it. J1 is a jumper: pull it while a USB cable is plugged in, or two supplies feed each other.\n"
             "With 24 V: supply and converter for 24 V. No mains voltage inside the box anywhere.",
         },
     )

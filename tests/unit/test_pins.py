@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,13 @@ def test_the_firmware_has_the_same_table(path):
 def test_a_document_has_the_same_table(path, text):
     assert path.read_text("utf-8") == text
     assert "<!-- pins " in text
+
+
+@pytest.mark.parametrize(("name", "second_barrier"), [("esp32", (34, 35)), ("esp32s3", (40, 41))])
+def test_the_pins_that_the_wiring_page_gives_to_a_second_barrier_are_free_and_accepted(name, second_barrier):
+    chip = CHIPS[name]
+    for language in ("de", "en"):
+        text = (ROOT / f"hardware/wiring.{language}.md").read_text("utf-8")
+        assert re.search(r"\b{} (und|and) {}\b".format(*second_barrier), text)
+    assert set(second_barrier) <= set(pins.usable_pins(chip)[0])
+    assert not set(second_barrier) & set(chip["roles"].values())

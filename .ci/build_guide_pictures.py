@@ -1,0 +1,183 @@
+"""Take the pictures of terminals in the build guide: `.venv/bin/python .ci/build_guide_pictures.py [name ...]`, half a minute.
+
+Each is what the real command says to a virtual board, a virtual door and a real broker; only names of ports and folders
+are those that a reader has, not this machine's. It also prints the notice for the door as a picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.text import Text
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # tests.*
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+from footfall_simulator import parts  # noqa: E402
+from tests.device.a_node import ANode, a_node  # noqa: E402
+from tests.servers import Mosquitto  # noqa: E402
+from tests.virtual_chip import VirtualChip  # noqa: E402
+from tests.virtual_images import image  # noqa: E402
+
+FOLDER = ROOT / "hardware" / "pictures"
+COLUMNS = 100
+NODE = "ff-3c71bf4a"
+SVG = re.sub(r"@font-face \{\{.*?\}\}\n|<!--.*?-->\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+SETTINGS = """
+[gateway]
+data = "data"
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+[[site]]
+id = "lab"
+name = "Stadtlabor"
+timezone = "Europe/Berlin"
+[[site.door]]
+id = "main"
+node = "{node}"
+barrier = 0
+"""
+
+
+def draw(name: str, typed: str, said: str) -> None:
+    """Keep what a terminal shows after `typed`."""
+    console = Console(
+        record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor"
+    )
+    console.print(Text.from_ansi(f"\x1b[1m$ {typed}\x1b[0m\n{said.rstrip()}"))
+    drawn = console.export_svg(title=typed.partition(" --")[0], code_format=SVG, unique_id=name)
+    lines = [line.rstrip() for line in drawn.splitlines()]
+    (FOLDER / f"{name}.svg").write_text("\n".join(lines) + "\n", "utf-8")
+    print(f"{name}.svg")
+
+
+def footfall(*arguments: str, folder: Path, typed: str | None = None, limit_s: float = 120) -> str:
+    """What the command says, as on a terminal without colours."""
+    done = subprocess.run(
+        [sys.executable, "-m", "footfall_gateway.cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": str(COLUMNS)},
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=limit_s,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def door(folder: Path) -> Iterator[ANode]:
+    """A node at a door, its broker, and the gateway with its settings in folder/footfall.toml."""
+    with Mosquitto(folder / "broker") as broker:
+        (folder / "footfall.toml").write_text(SETTINGS.format(port=broker.port, node=NODE))
+        gateway = subprocess.Popen(
+            [sys.executable, "-m", "footfall_gateway.cli", "run", "--config", "footfall.toml"],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            with a_node(folder, parts.micropython(), broker, rate=1, node=NODE, buttons=[], lamps=[]) as node:
+                node.board.wait_for_console("time: learned", timeout_s=60)
+                yield node
+        finally:
+            gateway.terminate()
+            gateway.wait(30)
+
+
+def status(folder: Path) -> None:
+    with door(folder) as node:
+        node.walk(12)
+        node.walk(9, inward=False)
+        time.sleep(16)
+        said = footfall("status", "--config", "footfall.toml", folder=folder)
+        said = said.replace(f"{folder}/data", "/var/lib/footfall")
+    draw("status", "footfall status --config footfall.toml", said)
+
+
+def flash(folder: Path) -> None:
+    """A new board at the end of a cable, WiFi and broker in reach; no beam is wired, and the broker does not know the node yet."""
+    downloads = folder / "Downloads"
+    downloads.mkdir()
+    (downloads / "ESP32_GENERIC-20250911-v1.26.1.bin").write_bytes(image())
+    (folder / "wifi.password").write_text("correct horse battery\n")
+    example = footfall("flash", "--example-settings", folder=folder)
+    with (
+        Mosquitto(folder / "broker", users={"gateway": "of no use here"}) as broker,
+        VirtualChip(folder / "board", parts.micropython(), "esp32", on_pty=True) as board,
+    ):
+        (board.machine / "wifi").write_text("up")
+        for pin in (32, 33):
+            (board.machine / f"pin{pin}").write_text("1")
+        filled = example.replace('host = "10.1.2.3"', f'host = "127.0.0.1"\nport = {broker.port}')
+        (folder / "node.toml").write_text("status = 4\n" + filled)
+        said = footfall(
+            "flash",
+            "--port",
+            board.url,
+            "--micropython",
+            str(downloads),
+            "--settings",
+            "node.toml",
+            folder=folder,
+        )
+        said = said.replace(str(board.url), "/dev/ttyUSB0").replace(str(downloads), "~/Downloads")
+        said = said.replace(f":{broker.port}", ":1883").replace("127.0.0.1", "10.1.2.3")
+    said = re.sub(r"\d+ KB free", "… KB free", said)  # of this machine's disk
+    said = re.sub(r"\$7\$101\$\S+", "$7$101$…", said)
+    draw("flash", "footfall flash --micropython ~/Downloads --settings node.toml", said)
+
+
+def notice(folder: Path) -> None:
+    """The notice for the door, filled in, as a small picture."""
+    for language in ("de", "en"):
+        subprocess.run(
+            [
+                sys.executable,
+                ROOT / "hardware/notice.py",
+                f"--into={folder}",
+                f"--language={language}",
+                "--operator=Stadtlabor Musterstadt",
+                "--contact=Frau Muster, 01234 567-89",
+                "--officer=datenschutz@musterstadt.example",
+                "--backup-days=30",
+                "--purpose="
+                + {
+                    "de": "Wir planen damit Öffnungszeiten und melden Besuchszahlen an den Stadtrat.",
+                    "en": "To plan opening hours, and to report visits to the town council.",
+                }[language],
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        target = FOLDER / f"door-notice.{language}"
+        page = folder / f"door-notice.{language}.pdf"
+        subprocess.run(["pdftoppm", "-r", "50", "-png", "-singlefile", page, target], check=True)
+        print(f"{target.name}.png")
+
+
+PICTURES = {"flash": flash, "status": status, "notice": notice}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for wanted in sys.argv[1:] or PICTURES:
+        with tempfile.TemporaryDirectory() as scratch:
+            PICTURES[wanted](Path(scratch))
