@@ -40,10 +40,11 @@ PARTS: dict[str, tuple[str, dict[str, Any]]] = {
     "visor": ("visor.scad", {}),
     "tube_led": ("tube.scad", {"kind": "led"}),
     "tube_receiver": ("tube.scad", {"kind": "receiver"}),
-    "terminal_front_3": ("terminal.scad", {"part": "front", "buttons": 3}),
-    "terminal_front_5": ("terminal.scad", {"part": "front", "buttons": 5}),
-    "terminal_box_3": ("terminal.scad", {"part": "box", "buttons": 3}),
-    "terminal_box_5": ("terminal.scad", {"part": "box", "buttons": 5}),
+    **{
+        f"terminal_{part}_{buttons}": ("terminal.scad", {"part": part, "buttons": buttons})
+        for part in ("front", "box")
+        for buttons in (3, 4, 5)
+    },
 }
 
 Mesh = np.ndarray  # triangles x 3 corners x (x, y, z), in mm
@@ -89,6 +90,17 @@ def read_stl(path: Path) -> Mesh:
         offset=84,
     )
     return facets["corners"].astype(float)
+
+
+def write_stl(path: Path, mesh: Mesh) -> None:
+    """The triangles as a binary STL file, always in the same order: OpenSCAD's own differs from run to run."""
+    first = [min(range(3), key=lambda i, t=triangle: t[i]) for triangle in mesh.tolist()]
+    turned = [[*triangle[i:], *triangle[:i]] for triangle, i in zip(mesh.tolist(), first, strict=True)]
+    facets = b"".join(
+        struct.pack("<12fH", 0, 0, 0, *(value for corner in triangle for value in corner), 0)
+        for triangle in sorted(turned)
+    )
+    path.write_bytes(b"footfall".ljust(80) + struct.pack("<I", len(turned)) + facets)
 
 
 def flaws(mesh: Mesh) -> list[str]:
@@ -305,6 +317,7 @@ def render_all() -> None:
         target = STL / f"{name}.stl"
         render(source, changed, target)
         mesh = read_stl(target)
+        write_stl(target, mesh)
         if wrong := flaws(mesh):
             raise EnclosureError(f"{name}: {'; '.join(wrong)}")
         x, y, z = extent(mesh)

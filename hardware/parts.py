@@ -81,7 +81,7 @@ def parts_table(name: str, language: str) -> str:
         part = parts[part_name]
         low, high = part["price"]
         lines.append(
-            f"| {pieces} | {part[language]} | {part['trade']} | {part['maker']} "
+            f"| {pieces} | {part[language]} | {part['trade_' + language]} | {part['maker_' + language]} "
             f"| {band(low, high, language)} | {band(low * pieces, high * pieces, language)} |"
         )
     lines.append(f"| | **{WORDS[language]['total']}** | | | | **{band(*total(variant, parts), language)}** |")

@@ -6,6 +6,7 @@ are judged, and their fingerprint says whether they are those of the sources; wi
 
 import importlib
 import itertools
+import re
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,12 @@ def test_a_spoilt_mesh_is_seen(spoil, said):
     assert any(said in flaw for flaw in enclosure.flaws(spoil(mesh_of("visor"))))
 
 
+def test_a_mesh_is_written_as_it_was_read_whatever_its_order(tmp_path):
+    mesh = mesh_of("visor")
+    enclosure.write_stl(tmp_path / "again.stl", np.roll(mesh[::-1], 1, axis=1))
+    assert (tmp_path / "again.stl").read_bytes() == (enclosure.STL / "visor.stl").read_bytes()
+
+
 def hole_widths(mesh: np.ndarray, y: float) -> list[tuple[float, float]]:
     """(middle, width) along x of the round holes in the wall that stands at this y, big ones only, from the left."""
     corners = np.unique(mesh[np.abs(mesh[..., 1] - y) < 1e-3].round(3), axis=0)
@@ -94,6 +101,17 @@ def test_a_terminal_grows_with_its_buttons():
     for n in (3, 5):
         front, box = (enclosure.extent(mesh_of(f"terminal_{part}_{n}")) for part in ("front", "box"))
         assert front[:2] == pytest.approx(box[:2], abs=0.01)
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_the_sizes_on_the_enclosures_page_are_those_of_the_files(language):
+    text = (HARDWARE / f"enclosure.{language}.md").read_text("utf-8")
+    for line in re.findall(r"^\|.*\.stl\).*$", text, re.MULTILINE):
+        names = re.findall(r"stl/(\w+)\.stl", line)
+        told = [int(number) for number in re.findall(r"\d+", line.rpartition("|")[0].rpartition("|")[2])]
+        sizes = [round(side) for name in names for side in enclosure.extent(mesh_of(name))]
+        assert set(told) <= set(sizes), line
+    assert set(re.findall(r"stl/(\w+)\.stl", text)) == set(enclosure.PARTS)
 
 
 def test_the_lid_covers_the_box():
