@@ -47,8 +47,9 @@ def free_heap():
 
 def free_flash_kb():
     """Kilobytes that the flash has left for files."""
-    block_bytes, _, _, free_blocks = os.statvfs(".")[:4]
-    return block_bytes * free_blocks // 1024
+    block_bytes, _, blocks, free_blocks = os.statvfs(".")[:4]
+    # littlefs counts some blocks of an open file twice: a full flash then has 2**32 - 3 free ones
+    return block_bytes * free_blocks // 1024 if free_blocks <= blocks else 0
 
 
 def stop_with_traceback(error):

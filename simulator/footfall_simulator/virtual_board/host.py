@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from footfall_simulator.wifi import WifiRelay
 
 SHIMS = Path(__file__).with_name("shims")
+CHIP = Path(__file__).with_name("chip")
 SHIMS_HEAP_KB = (
     45  # what the shims take of the heap, with what they need at run time; a test holds them to it
 )
@@ -115,7 +116,9 @@ class VirtualBoard:
     flash_dir: the flash, a folder that is created when missing and becomes the working directory.
     micropython: from `parts.micropython()`.
     firmware_dir: holds main.py, board/, node/ and lib/, which are compiled as for a board; `main` is relative to it, or
-        absolute.
+        absolute. None: the board boots what its `flash_image` holds, as a real one does.
+    flash_image: the flash as a file with `flash_blocks` blocks of 4 KB on which MicroPython's own littlefs is mounted, instead of
+        the folder. An image that is not there yet begins empty. The file beside it, .wear, counts erases (chip/flash_chip.py).
     heap_kb: what the firmware gets; the shims' own share is added.
     ticks_start_ms: what `ticks_ms` shows at boot (for a test across the wrap at 2**30).
     epoch_2000: the board's clock counts from 2000-01-01 as on an ESP32, else from 1970; it shows 2000-01-01 at power-up.
@@ -134,9 +137,11 @@ class VirtualBoard:
         name: str,
         flash_dir: Path | str,
         micropython: Launcher,
-        firmware_dir: Path | str,
+        firmware_dir: Path | str | None,
         timeline: Timeline,
         *,
+        flash_image: Path | str | None = None,
+        flash_blocks: int = 512,
         heap_kb: int = 192,
         main: Path | str = "main.py",
         mac: bytes | None = None,
@@ -160,8 +165,15 @@ class VirtualBoard:
         self._air_rate = air_rate
         self._air_quiet_ms = air_quiet_ms
         self._micropython = micropython
-        self._modules = compiled_folder(Path(firmware_dir).absolute())
-        self._main = Path(firmware_dir).absolute() / main
+        self.flash_image = Path(flash_image).absolute() if flash_image else None
+        self._flash_blocks = flash_blocks
+        self._modules: Path | None = None
+        self._main: Path | None = None
+        if firmware_dir is not None:
+            self._modules = compiled_folder(Path(firmware_dir).absolute())
+            self._main = Path(firmware_dir).absolute() / main
+        elif flash_image is None:
+            raise ValueError(f"{name}: neither a firmware_dir nor a flash_image to boot from")
         self._heap_kb = heap_kb
         self._ticks_start_ms = ticks_start_ms
         self._epoch_2000 = epoch_2000
@@ -233,7 +245,7 @@ class VirtualBoard:
         """Power on; returns when MicroPython has started and the firmware is about to run."""
         if self._state == "running":
             raise BoardError(f"{self.name}: is already running")
-        if not self._main.is_file():
+        if self._main is not None and not self._main.is_file():
             raise BoardError(f"{self.name}: there is no firmware at {self._main}")
         self._join()
         self.plug_in()
@@ -458,15 +470,20 @@ class VirtualBoard:
         argv, env = self._micropython.command(
             [str(SHIMS / "run_firmware.py")],
             heap_kb=self._heap_kb + SHIMS_HEAP_KB,
-            path=[SHIMS, self._modules],
+            path=[SHIMS, CHIP, *([self._modules] if self._modules is not None else [])],
         )
         env = {
             **env,
             "FOOTFALL_CHANNEL": str(theirs.fileno()),
             "FOOTFALL_RTC": str(self._rtc),
             "FOOTFALL_MAC": self.mac.hex(),
-            "FOOTFALL_MAIN": str(self._main),
+            "FOOTFALL_MAIN": str(self._main or "/flash/main.py"),
         }
+        if self.flash_image is not None:
+            env |= {
+                "FOOTFALL_FLASH_IMAGE": str(self.flash_image),
+                "FOOTFALL_FLASH_BLOCKS": str(self._flash_blocks),
+            }
         try:
             process = subprocess.Popen(
                 argv,
