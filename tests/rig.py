@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from footfall_core.payload import PayloadError
 from footfall_core.spool import SegmentReader
+from footfall_gateway.commissioning.littlefs_image import files_in
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.outbox import Outbox
 from footfall_simulator.people import IN, OUT
@@ -20,12 +21,15 @@ from footfall_simulator.timeline import Timeline
 from footfall_simulator.town import Hour, Town
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
+    from footfall_simulator.virtual_board import VirtualBoard
     from footfall_simulator.virtual_board.host import Launcher
     from tests.servers import InfluxDB, Mosquitto
 
+FLASH_BLOCKS = 512  # 2 MB, as a board with 4 MB has for files
 DATABASE = "town"
 SITE = "lab"
 TIMEZONE = "Europe/Berlin"
@@ -101,11 +105,12 @@ class Rig:
         folder: Path,
         micropython: Launcher,
         broker: Mosquitto,
-        influxdb: InfluxDB,
+        influxdb: InfluxDB | None,
         start_utc_ms: int,
         rate: float,
         *,
         node_broker_port: int | None = None,
+        make_flash: Callable[[Mapping[str, bytes]], bytes] | None = None,
     ) -> None:
         self.folder = folder
         self.broker = broker
@@ -119,25 +124,35 @@ class Rig:
             ("127.0.0.1", node_broker_port or broker.port),
             self.timeline,
             air_quiet_ms=AIR_QUIET_MS,
+            make_flash=make_flash,
         )
         self.more_settings = ""  # behind the doors: further tables of the site, or of the gateway
         self._clock = self.timeline.publish(folder / "clock.json")
-        self._config = folder / "footfall.toml"
+        self.config = folder / "footfall.toml"
         self.ledger = folder / "var" / "ledger.sqlite"
-        self.gateway = Gateway(folder, self._config, self._clock)
+        self.gateway = Gateway(folder, self.config, self._clock)
 
     def start(self) -> None:
         """Write the settings for the doors added so far, start gateway and boards; then time passes at its full rate."""
-        self.influxdb.create_database(DATABASE)  # its points are kept for ever
+        influxdb = ""
+        if self.influxdb is not None:
+            self.influxdb.create_database(DATABASE)  # its points are kept for ever
+            influxdb = (
+                f'[influxdb]\nurl = "{self.influxdb.v2_url}"\norg = "-"\nbucket = "{DATABASE}/autogen"\n'
+                'token_file = "token"\n'
+            )
         (self.folder / "token").write_text("user:password")
         (self.folder / "token").chmod(0o600)
         doors = "\n".join(
             f'[[site.door]]\nid = "{node.place}"\nnode = "{node.name}"\n' for node in self.town.nodes.values()
         )
-        self._config.write_text(
+        self.config.write_text(
             f'[gateway]\ndata = "var"\n[mqtt]\nhost = "127.0.0.1"\nport = {self.broker.port}\n'
-            f'[influxdb]\nurl = "{self.influxdb.v2_url}"\norg = "-"\nbucket = "{DATABASE}/autogen"\ntoken_file = "token"\n'
-            f'[[site]]\nid = "{SITE}"\ntimezone = "{TIMEZONE}"\ncapacity = 500\n{doors}{self.more_settings}'
+            f'{influxdb}[[site]]
+id = "{SITE}"
+timezone = "{TIMEZONE}"
+capacity = 500
+{doors}{self.more_settings}'
         )
         self.gateway.start()
         self.gateway.wait_until_listening()
@@ -174,7 +189,7 @@ class Rig:
             spools = {(spool.node, spool.spool): spool for spool in ledger.spools()}
             behind = 0
             for node in self.town.nodes.values():
-                for spool, last in flash_ends(node.board.flash_dir).items():
+                for spool, last in flash_ends(node.board).items():
                     stored = spools.get((node.name, spool))
                     behind += last - (stored.contiguous if stored else 0)
             return {
@@ -186,6 +201,7 @@ class Rig:
 
     def hours(self, door: str) -> list[dict[str, Any]]:
         """A door's rows of footfall_hour, read with InfluxQL."""
+        assert self.influxdb is not None
         return self.influxdb.query(
             f'SELECT "in", "out", covered_s FROM footfall_hour WHERE door = \'{door}\' AND time >= {self.start_utc_ms}ms'
             f" AND time < {self.timeline.now_ms()}ms",
@@ -221,12 +237,20 @@ class Rig:
             self.town.close()
 
 
-def flash_ends(flash: Path) -> dict[str, int]:
+def segments(board: VirtualBoard) -> list[bytes]:
+    """The spool's files in a board's flash."""
+    if board.flash_image is None:
+        return [file.read_bytes() for file in board.flash_dir.glob("spool/*/*.seg")]
+    files = files_in(board.flash_image.read_bytes(), FLASH_BLOCKS, "spool/")
+    return [content for path, content in files.items() if path.endswith(".seg")]
+
+
+def flash_ends(board: VirtualBoard) -> dict[str, int]:
     """The last record number of every spool in a node's flash, read from the files themselves."""
     ends: dict[str, int] = {}
-    for file in flash.glob("spool/*/*.seg"):
+    for content in segments(board):
         try:
-            segment = SegmentReader(file.read_bytes())
+            segment = SegmentReader(content)
         except PayloadError:
             continue  # cut off while its header was being written
         count = sum(1 for _ in segment)

@@ -36,6 +36,7 @@ OUTER_PIN, INNER_PIN = 32, 33  # the firmware's defaults (hardware/pins.toml)
 BUTTON_PINS = (25, 26, 27)
 LAMP_PINS = (18, 19, 21)
 BLOCKED, PRESSED = 1, 0  # levels
+FLASH_IMAGE = "flash.img"
 LATEST = 16  # passages that a node's `latest` shows
 PRESS_MS = 150  # how long a visitor holds a button
 
@@ -112,6 +113,7 @@ class Town:
     """Boards on one timeline. Add nodes, give them people, start; then drive the timeline.
 
     folder: a folder for the flashes (one folder per node) and consoles. broker: host and port of the real broker.
+    make_flash: makes a flash image with the given files in its root, from which nodes boot instead, with the real littlefs.
     """
 
     BEAMS = Beams()
@@ -127,6 +129,7 @@ class Town:
         on_line: Callable[[Node, str], None] | None = None,
         password: str | None = None,
         air_quiet_ms: int = AIR_QUIET_MS,
+        make_flash: Callable[[Mapping[str, bytes]], bytes] | None = None,
     ) -> None:
         self.folder = folder
         self.timeline = timeline
@@ -140,6 +143,7 @@ class Town:
         self._on_line = on_line
         self._password = password
         self._air_quiet_ms = air_quiet_ms
+        self._make_flash = make_flash
         self._lock = threading.Lock()
 
     def add(
@@ -168,7 +172,11 @@ class Town:
         config = dict(config or {})
         settings["mqtt"] |= config.pop("mqtt", {})
         settings |= config
-        (flash / "config.json").write_text(json.dumps(settings))
+        content = json.dumps(settings).encode()
+        if self._make_flash is None:
+            (flash / "config.json").write_bytes(content)
+        else:
+            (flash / FLASH_IMAGE).write_bytes(self._make_flash({"config.json": content}))
 
         def heard(line: str) -> None:
             with self._lock:
@@ -180,8 +188,9 @@ class Town:
             name,
             flash,
             self._micropython,
-            self._firmware,
+            self._firmware if self._make_flash is None else None,
             self.timeline,
+            flash_image=flash / FLASH_IMAGE if self._make_flash is not None else None,
             wifi=relay,
             air_quiet_ms=self._air_quiet_ms,
             ticks_start_ms=ticks_start_ms,

@@ -167,7 +167,7 @@ def assert_the_ledger_has_each_record_once(rig: Rig, node: Node, boots: int) -> 
         rows = sql.execute(
             "SELECT seq, boot, kind, a, b FROM record WHERE spool_id = ? ORDER BY seq", (spool_id,)
         ).fetchall()
-    last = flash_ends(node.board.flash_dir)[spool]
+    last = flash_ends(node.board)[spool]
     assert [row[0] for row in rows] == list(range(1, last + 1))
     assert (contiguous, lost) == (last, 0)
     assert {row[2] for row in rows} <= set("PACR"), "something was refused or given up"

@@ -73,8 +73,8 @@ def _try(files: Iterable[DeviceFile], needed: int, blocks: int) -> bytes | None:
     return bytes(system.context.buffer)
 
 
-def files_in(image: bytes, blocks: int) -> dict[str, bytes]:
-    """The files of an image, by their paths from its root."""
+def files_in(image: bytes, blocks: int, below: str = "") -> dict[str, bytes]:
+    """The files of an image whose paths from its root begin with `below`."""
     littlefs = _littlefs()
     context = littlefs.context.UserContext(blocks * BLOCK_BYTES)
     context.buffer[:] = image.ljust(blocks * BLOCK_BYTES, b"\xff")
@@ -82,9 +82,11 @@ def files_in(image: bytes, blocks: int) -> dict[str, bytes]:
     found = {}
     for folder, _, names in system.walk("/"):
         for name in names:
-            path = f"{folder.rstrip('/')}/{name}"
+            path = f"{folder.strip('/')}/{name}".lstrip("/")
+            if not path.startswith(below):
+                continue
             with system.open(path, "rb") as file:
-                found[path.lstrip("/")] = bytes(file.read())
+                found[path] = bytes(file.read())
     return found
 
 
