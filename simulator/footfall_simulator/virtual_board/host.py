@@ -468,7 +468,7 @@ class VirtualBoard:
             os.ftruncate(self._rtc, 0)
         boot_us = (boot_us + self.boot_ms * 1000) // 1000 * 1000
         argv, env = self._micropython.command(
-            [str(SHIMS / "run_firmware.py")],
+            [str(SHIMS / ("run_firmware.py" if self.flash_image is None else "run_from_chip.py"))],
             heap_kb=self._heap_kb + SHIMS_HEAP_KB,
             path=[SHIMS, CHIP, *([self._modules] if self._modules is not None else [])],
         )

@@ -3,6 +3,7 @@ import sys
 
 _here = sys.path.pop(0)  # the folder of this script, which MICROPYPATH names as well
 import _board  # first: it takes the built-in modules before the shims cover them
+import _flash
 import _tasks
 
 sys.modules["_asyncio"] = _tasks
@@ -10,20 +11,7 @@ sys.path.insert(0, "")
 import gc
 import os
 
-if os.getenv("FOOTFALL_FLASH_IMAGE"):
-    import flash_chip
-
-    flash_chip.mount(
-        flash_chip.FlashChip(os.getenv("FOOTFALL_FLASH_IMAGE"), int(os.getenv("FOOTFALL_FLASH_BLOCKS")))
-    )
-    os.chdir("/flash")
-    sys.modules.pop("flash_chip")
-    del flash_chip
-else:
-    import _flash
-
-    del _flash
-del _here, _tasks
+del _here, _flash, _tasks
 gc.collect()
 if os.getenv("FOOTFALL_HEAP"):
     print("heap: %d bytes free before the firmware starts" % gc.mem_free())
