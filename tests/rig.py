@@ -148,11 +148,7 @@ class Rig:
         )
         self.config.write_text(
             f'[gateway]\ndata = "var"\n[mqtt]\nhost = "127.0.0.1"\nport = {self.broker.port}\n'
-            f'{influxdb}[[site]]
-id = "{SITE}"
-timezone = "{TIMEZONE}"
-capacity = 500
-{doors}{self.more_settings}'
+            f'{influxdb}[[site]]\nid = "{SITE}"\ntimezone = "{TIMEZONE}"\ncapacity = 500\n{doors}{self.more_settings}'
         )
         self.gateway.start()
         self.gateway.wait_until_listening()
