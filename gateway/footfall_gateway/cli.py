@@ -236,6 +236,11 @@ def status(config: Path, *, crashes: bool) -> int:
         click.echo(
             f"{counters.records} records of {len({spool.node for spool in spools})} nodes in {ledger.path}"
         )
+        latest_ms = ledger.clock_gone_back(now_ms)
+        if latest_ms is not None:
+            click.echo(
+                f"this machine's clock has gone back by {_duration(latest_ms - now_ms)}: no node is told the time"
+            )
         for spool in spools:
             ago = _ago(now_ms - spool.last_received_ms)
             click.echo(f"  {spool.node}  spool {spool.spool}  {spool.highest} records, the last came {ago}")
