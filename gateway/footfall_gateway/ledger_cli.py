@@ -77,6 +77,7 @@ def waive(
 ) -> None:
     """Give up records of NODE that are missing and will never come, because the node is gone or its flash is.
 
+    What a node still has it sends by itself, again and again: wait for a day before you give anything up of a node that runs.
     Until then they count as missing, and the node's acknowledgement waits for them. They are shown as given up, with your
     name and reason. One that comes after all is counted. The gateway must be stopped meanwhile.
     """
