@@ -166,7 +166,9 @@ def test_limits_are_those_that_the_firmware_takes(kind, names):
         one
         for file in sorted((ROOT / "firmware/node").glob("*.py"))
         for one in ast.walk(ast.parse(file.read_text()))
-        if isinstance(one, ast.Dict) and set(names) <= {getattr(key, "value", None) for key in one.keys}
+        if isinstance(one, ast.Dict)
+        and set(names) <= {getattr(key, "value", None) for key in one.keys}
+        and all(isinstance(bounds, ast.Tuple) for bounds in one.values)
     ]
     allowed = {
         ast.literal_eval(key): [ast.unparse(bound) for bound in bounds.elts[1:]]  # type: ignore[attr-defined, arg-type]
