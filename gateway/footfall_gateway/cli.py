@@ -36,6 +36,7 @@ PLUGINS = "footfall.commands"
 # Commands that live beside the code they call: name -> module:attribute
 ELSEWHERE = {
     "flash": "footfall_gateway.commissioning.flash_cli:flash",
+    "node": "footfall_gateway.commissioning.node_cli:node",
     "ledger": "footfall_gateway.ledger_cli:ledger",
     "recount": "footfall_gateway.recount:recount",
 }
