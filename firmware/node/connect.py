@@ -4,7 +4,7 @@ new one has reached the gateway.
     command, checked           connect.json = the new settings
     restart                    connect.json says "tried", then they are used; config.json still has the old ones
     the gateway has answered   config.json = old ones with the new connection, then connect.json goes
-    not within within_s,       connect.json = only why it failed, restart with the old ones; the state topic tells it as
+    not within trial_s,       connect.json = only why it failed, restart with the old ones; the state topic tells it as
     or any other restart       connect_error until the next `connect`
 
 Each step is one file that is whole or absent, so the power may go at any moment. Loaded while a trial runs, or for the moment.
@@ -32,15 +32,15 @@ _KEYS = {
 def answer(node, values):
     """Check the new settings, keep them for the trial, restart. ValueError, and nothing changes, if any of it is no good.
 
-    {"do":"connect","wifi":{...},"mqtt":{...},"within_s":180}: either may be left out; keys that are left out of them stay as
+    {"do":"connect","wifi":{...},"mqtt":{...},"trial_s":180}: either may be left out; keys that are left out of them stay as
     they are, null removes one.
     """
     if node.settings.serial:
         raise ValueError('this node is on a cable ("serial": true), it has no network to change')
-    within_s = values.get("within_s", _DEFAULT_S)
-    if isinstance(within_s, bool) or not isinstance(within_s, int) or not _LEAST_S <= within_s <= _MOST_S:
+    trial_s = values.get("trial_s", _DEFAULT_S)
+    if isinstance(trial_s, bool) or not isinstance(trial_s, int) or not _LEAST_S <= trial_s <= _MOST_S:
         raise ValueError(
-            "within_s is %s, expected a whole number from %d to %d" % (within_s, _LEAST_S, _MOST_S)
+            "trial_s is %s, expected a whole number from %d to %d" % (trial_s, _LEAST_S, _MOST_S)
         )
     present = flash.read_json(config.FILE) or {}
     trial = {name: _merged(present.get(name), values.get(name), name, keys) for name, keys in _KEYS.items()}
@@ -55,9 +55,9 @@ def answer(node, values):
             raise ValueError(
                 "mqtt.ca: %s is not on this node; copy it over USB first" % certificate
             ) from None
-    flash.write(FILE, json.dumps(dict(trial, within_s=within_s)))
+    flash.write(FILE, json.dumps(dict(trial, trial_s=trial_s)))
     node.restart_soon(None, "new connection")
-    return {"within_s": within_s}
+    return {"trial_s": trial_s}
 
 
 def _merged(present, changes, name, keys):
@@ -93,7 +93,7 @@ def begin(settings, report=print):
         config.take_connection(settings, kept)
     except (ValueError, OSError) as error:
         return None, give_up(str(error), report)
-    report("new connection: on trial for %d s" % kept["within_s"])
+    report("new connection: on trial for %d s" % kept["trial_s"])
     return Trial(kept, report), None
 
 
@@ -114,7 +114,7 @@ class Trial:
 
     async def watch(self, proved, problem, restart):
         """Until proved() is true: adopt it; too late: give up, with problem() as the reason, and restart."""
-        for _ in range(self._kept["within_s"] * 2):
+        for _ in range(self._kept["trial_s"] * 2):
             if proved():
                 self.adopt()
                 return

@@ -36,7 +36,7 @@ def test_a_good_new_broker_is_kept_once_its_gateway_has_answered(
         before = config_of(node)
         mark = node.board.console_mark()
         wanted = {"host": "127.0.0.1", "port": new.port, "user": NODE, "password": "right"}
-        assert link.command("connect", mqtt=wanted, wifi={"ssid": "new"})["within_s"] == 180
+        assert link.command("connect", mqtt=wanted, wifi={"ssid": "new"})["trial_s"] == 180
         restarted(node, mark)
         node.board.wait_for_console("the gateway has answered, kept from now on", since=mark)
         after = config_of(node)
@@ -73,7 +73,7 @@ def test_a_broker_that_does_not_work_is_given_up_and_the_old_one_is_used_again(
         node.board.wait_for_console("time: learned")
         before = config_of(node)
         mark = node.board.console_mark()
-        gateway.send(NODE, "command", {"v": 1, "do": "connect", "id": 1, "mqtt": wanted, "within_s": 30})
+        gateway.send(NODE, "command", {"v": 1, "do": "connect", "id": 1, "mqtt": wanted, "trial_s": 30})
         restarted(node, mark)
         node.walk(3)
         state = gateway.wait("the reason", lambda: [s for s in gateway.states if s.get("connect_error")])[-1]
@@ -99,7 +99,7 @@ def test_a_wrong_wifi_password_is_given_up(tmp_path, micropython, mosquitto):
         gateway.send(
             NODE,
             "command",
-            {"v": 1, "do": "connect", "id": 1, "wifi": {"ssid": "x", "password": "y"}, "within_s": 40},
+            {"v": 1, "do": "connect", "id": 1, "wifi": {"ssid": "x", "password": "y"}, "trial_s": 40},
         )
         restarted(node, mark)
         node.board.set_wifi(up=True, wrong_password=True)
@@ -119,7 +119,7 @@ def test_a_wrong_wifi_password_is_given_up(tmp_path, micropython, mosquitto):
         ({"mqtt": {"hosst": "x"}}, "mqtt.hosst is not a setting"),
         ({"mqtt": {"port": 0}}, "mqtt.port is 0, expected a whole number from 1 to 65535"),
         ({"mqtt": {"ca": "new.der"}}, "mqtt.ca: new.der is not on this node; copy it over USB first"),
-        ({"wifi": {"ssid": "x"}, "within_s": 5}, "within_s is 5, expected a whole number from 20 to 1800"),
+        ({"wifi": {"ssid": "x"}, "trial_s": 5}, "trial_s is 5, expected a whole number from 20 to 1800"),
     ],
 )
 def test_settings_that_are_no_good_are_refused_and_nothing_changes(run_on_board, flash, values, words):
@@ -194,7 +194,7 @@ def boot(gateway_answers):
     if flash.read("connect.json") is not None:
         trial, error = connect.begin(settings, lambda text: None)
         if trial:
-            trial._kept["within_s"] = 0 if not gateway_answers else 1
+            trial._kept["trial_s"] = 0 if not gateway_answers else 1
             asyncio.run(trial.watch(lambda: gateway_answers, lambda: None, lambda reason: None))
     used = settings.wifi["ssid"], settings.mqtt["host"]
     return used, error

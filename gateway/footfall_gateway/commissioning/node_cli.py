@@ -350,7 +350,7 @@ def config(
                 "note: this goes to the node over a broker without TLS; whoever listens there can read it",
                 err=True,
             )
-        link.command("connect", within_s=within_s, **wanted)
+        link.command("connect", trial_s=within_s, **wanted)
         click.echo(
             f"{link.name}: tries it after a restart; if no gateway answers within {within_s} s the old connection comes back"
         )

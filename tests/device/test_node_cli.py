@@ -1,0 +1,357 @@
+"""`footfall node` from end to end: real firmware on virtual boards, on a USB port and on a real broker."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import threading
+import time
+import tty
+from types import SimpleNamespace
+
+import pytest
+
+from footfall_gateway import cli
+from footfall_gateway.commissioning import ports
+from tests.device.a_node import BROKEN, INNER, NODE, a_node
+from tests.device.stand_in import StandInGateway
+from tests.servers import free_port
+
+SETTINGS = """[gateway]
+data = "var"
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+[[site]]
+id = "lab"
+timezone = "Europe/Berlin"
+[[site.door]]
+id = "main"
+node = "ff-test"
+[[site.door]]
+id = "back"
+node = "ff-back"
+"""
+
+
+@pytest.fixture
+def footfall(capsys, monkeypatch, tmp_path):
+    """Run the command; (exit code, output, errors)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli._status([str(one) for one in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def usb(mocker):
+    """What is plugged in; the only thing here that is not real."""
+
+    def plugged(*devices: str) -> None:
+        mocker.patch.object(
+            ports.list_ports,
+            "comports",
+            return_value=[
+                SimpleNamespace(device=device, vid=0x10C4, pid=0xEA60, serial_number=str(i), location="1-1")
+                for i, device in enumerate(devices)
+            ],
+        )
+
+    plugged()
+    return plugged
+
+
+@pytest.fixture(params=["usb", "mqtt"])
+def node_and_way(request, tmp_path, micropython, mosquitto, usb):
+    """A node that counts, and the words that lead to it: once over its port, once over the broker."""
+    with StandInGateway(mosquitto.port), a_node(tmp_path, micropython, mosquitto) as node:
+        node.board.wait_for_console("time: learned")
+        if request.param == "usb":
+            yield node, ("--port", node.port)
+        else:
+            (tmp_path / "footfall.toml").write_text(SETTINGS.format(port=mosquitto.port))
+            node.timeline.sleep_ms(2500)
+            yield node, (NODE,)
+
+
+def test_info_logs_and_identify_say_how_a_node_is(node_and_way, footfall):
+    _, way = node_and_way
+    code, out, err = footfall("node", "info", *way)
+    assert (code, err) == (0, "")
+    assert re.search(r"^ff-test  firmware 0\.1\.0 \(slot a\), MicroPython 1\.", out)
+    assert "WiFi door: -60 dBm, address 192.168.4.40; broker 127.0.0.1:" in out
+    assert "barrier 0    outer (pin 32) free, inner (pin 33) free" in out
+    assert "time         known; configuration revision 0" in out
+    code, out, _ = footfall("node", "logs", *way)
+    assert code == 0
+    assert "broker: connected as ff-test" in out
+    code, out, _ = footfall("node", "logs", "--crash", *way)
+    assert out == "no crash is kept\n"
+    code, out, _ = footfall("node", "identify", *way)
+    assert (code, out) == (0, "ff-test: its lamps flash for 10 s\n")
+
+
+def test_aligning_shows_both_beams_and_ends_the_mode(node_and_way, footfall):
+    node, way = node_and_way
+    node.board.set_pins({INNER: BROKEN})
+    code, out, _ = footfall("node", "align", "--seconds", "1", *way)
+    assert code == 0
+    assert re.search(r"0 outer free +0/s +0 inner BROKEN +\d+/s", out)
+    mark = node.board.console_mark()
+    node.board.set_pins({INNER: 0})
+    node.timeline.sleep_ms(1000)
+    assert not [line for line in node.board.lines_since(mark) if line.startswith("beams")]
+
+
+def test_a_configuration_is_changed_shown_and_survives(node_and_way, footfall):
+    node, way = node_and_way
+    code, out, err = footfall(
+        "node",
+        "config",
+        *way,
+        "--set",
+        "question=3",
+        "--set",
+        "barriers.0.glitch_ms=12",
+        "--set",
+        "lockout_ms=4000",
+    )
+    assert (code, out, err) == (0, "ff-test: has configuration 1\n", "")
+    code, out, _ = footfall("node", "config", *way, "--set", "lockout_ms=2000")
+    assert out == "ff-test: has configuration 2\n"
+    node.board.restart()
+    node.board.wait_for_console("next record")
+    node.timeline.sleep_ms(4000)
+    code, out, _ = footfall("node", "config", *way)
+    assert code == 0
+    for line in ("question=3", "barriers.0.glitch_ms=12", "lockout_ms=2000", "configuration revision 2"):
+        assert line in out
+    code, _, err = footfall("node", "config", *way, "--set", "lockout_ms=-4")
+    assert code == 1
+    assert (
+        "refuses it and keeps configuration 2: lockout_ms is -4, expected a whole number from 0 to 60000"
+        in err
+    )
+    for wrong, words in (
+        ("lockout=4", 'has no lockout that can be set, did you mean "lockout_ms"?'),
+        ("barriers.0.outer=4", "has no barriers.0.outer that can be set"),
+        ("lockout_ms=x", "expected a whole number"),
+        ("lockout_ms", "expected KEY=VALUE"),
+    ):
+        code, _, err = footfall("node", "config", *way, "--set", wrong)
+        assert code == 2
+        assert words in err
+
+
+def test_a_restart_is_awaited(node_and_way, footfall):
+    node, way = node_and_way
+    node.walk(2)
+    node.board.wait_for_edges()
+    code, out, err = footfall("node", "reboot", *way)
+    assert (code, err) == (0, "")
+    assert out == "ff-test: restarts …\nff-test: back, boot 2 (command)\n"
+
+
+def test_a_new_broker_is_tried_and_kept_or_given_up_with_the_reason(
+    node_and_way, footfall, make_mosquitto, tmp_path
+):
+    node, way = node_and_way
+    node.timeline.set_rate(8)
+    (tmp_path / "password").write_text("the new one\n")
+    new = ("--broker-user", NODE, "--broker-password-file", "password", "--within", "25")
+    code, out, err = footfall("node", "config", *way, "--broker", f"127.0.0.1:{free_port()}", *new)
+    assert code == 1
+    assert "if no gateway answers within 25 s the old connection comes back" in out
+    assert "the new connection was given up, the old one is used again: nothing listens there" in err
+    assert "the new one" not in out + err
+    assert ("over a broker without TLS" in err) == (way == (NODE,))
+    if way == (NODE,):
+        return
+    broker = make_mosquitto(users={NODE: "the new one", "gateway": "g"})
+    with StandInGateway(broker.port, "gateway", "g"):
+        code, out, err = footfall("node", "config", *way, "--broker", f"127.0.0.1:{broker.port}", *new)
+    assert (code, err) == (0, "")
+    assert "the gateway was reached, the new connection is kept" in out
+    assert json.loads((node.board.flash_dir / "config.json").read_text())["mqtt"]["port"] == broker.port
+
+
+def test_the_list_has_the_boards_on_usb_and_what_the_broker_knows(
+    footfall, usb, tmp_path, micropython, mosquitto
+):
+    code, out, _ = footfall("node", "list")
+    assert (code, out) == (0, "USB: no board\n")
+    (tmp_path / "footfall.toml").write_text(SETTINGS.format(port=mosquitto.port))
+    with a_node(tmp_path, micropython, mosquitto) as node:
+        usb(node.port, str(tmp_path / "ttyUSB9"))
+        node.board.wait_for_console("broker: connected")
+        node.timeline.sleep_ms(2500)
+        code, out, _ = footfall("node", "list")
+        assert code == 0
+        lines = out.replace("\r", "\n").splitlines()
+        assert any(
+            re.search(r"/usb  ff-test  online, firmware 0\.1\.0, \d+ records wait", line) for line in lines
+        )
+        assert any("ttyUSB9  not there; is the cable plugged in?" in line for line in lines)
+        assert f"broker 127.0.0.1:{mosquitto.port}" in lines
+        assert any(line.startswith("  ff-test  online") for line in lines)
+        assert "  ff-back  in footfall.toml, but the broker has never heard of it" in lines
+
+
+def test_a_node_that_is_offline_or_unknown_is_said_so(footfall, usb, tmp_path, micropython, mosquitto):
+    (tmp_path / "footfall.toml").write_text(SETTINGS.format(port=mosquitto.port))
+    code, _, err = footfall("node", "info", "ff-nobody")
+    assert code == 1
+    assert "has never heard of a node ff-nobody" in err
+    with StandInGateway(mosquitto.port) as gateway:
+        gateway.send(NODE, "state", {"v": 1, "online": False}, retain=True)
+        code, _, err = footfall("node", "info", NODE)
+        assert code == 1
+        assert "ff-test is offline; has it power and WiFi? Over USB it answers all the same: --port" in err
+        code, out, _ = footfall("node", "list")
+        assert "  ff-test  OFFLINE" in out
+
+
+def test_without_a_name_it_is_the_only_board_and_with_several_it_asks_which(
+    footfall, usb, tmp_path, micropython
+):
+    code, _, err = footfall("node", "info")
+    assert code == 1
+    assert "no board on USB, and no node named" in err
+    code, _, err = footfall("node", "info", NODE)
+    assert "ff-test is on none of the USB ports (no board found), and there is no footfall.toml" in err
+    with a_node(tmp_path, micropython, None) as node:
+        usb(node.port)
+        assert footfall("node", "info")[0] == 0
+        assert footfall("node", "info", NODE)[0] == 0
+        code, _, err = footfall("node", "info", "ff-other", "--port", node.port)
+        assert "this is ff-test, not ff-other" in err
+        usb(node.port, "/dev/ttyUSB9")
+        code, _, err = footfall("node", "info")
+        assert code == 1
+        assert "2 boards on USB" in err
+        assert "say which one: --port" in err
+
+
+def test_a_node_that_the_gateway_configures_is_left_to_it(footfall, usb, tmp_path, micropython, mosquitto):
+    settings = SETTINGS.format(port=mosquitto.port) + '[[node]]\nnode = "ff-test"\nlockout_ms = 3500\n'
+    (tmp_path / "footfall.toml").write_text(settings)
+    with a_node(tmp_path, micropython, mosquitto) as node:
+        node.board.wait_for_console("broker: connected")
+        node.timeline.sleep_ms(2500)
+        for way in ((NODE,), ("--port", node.port)):
+            code, _, err = footfall("node", "config", *way, "--set", "lockout_ms=1000")
+            assert code == 1
+            assert "gets its configuration from" in err
+            assert "(lockout_ms)" in err
+            assert "[[node]]" in err
+        assert "revision 0" in footfall("node", "config", NODE)[1]
+
+
+def test_logs_follow_what_happens_and_end_with_ctrl_c(tmp_path, micropython, usb):
+    with a_node(tmp_path, micropython, None) as node:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "footfall_gateway.cli", "node", "logs", "--follow", "--port", node.port],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            line = process.stdout.readline()
+            assert "footfall 0.1.0" in line
+            node.walk(1)
+            while "passage" not in line:
+                line = process.stdout.readline()
+                assert line, process.stderr.read()
+            process.send_signal(2)
+            assert process.wait(10) == 130
+            assert "ended by Ctrl-C" in process.stderr.read()
+        finally:
+            process.kill()
+            process.communicate()
+
+
+MACHINE = """
+def WDT(timeout):
+    open("watchdog", "w").write(str(timeout))
+def reset():
+    open("reset", "w").write("yes")
+"""
+
+
+def _carry(source: int, sink: int) -> None:
+    with contextlib.suppress(OSError):
+        while data := os.read(source, 4096):
+            os.write(sink, data)
+
+
+def test_the_shell_hands_over_to_the_prompt_and_restarts_the_node_afterwards(tmp_path, micropython):
+    """The prompt is a real MicroPython's and mpremote the real one; only the node's first answer is taken for given."""
+    (tmp_path / "machine.py").write_text(MACHINE)
+    board_end, board_tty = pty.openpty()
+    usb_end, usb_tty = pty.openpty()
+    keys, screen = pty.openpty()
+    tty.setraw(usb_tty)
+    command = micropython.command(["-i"], heap_kb=256, path=[tmp_path])
+    board = subprocess.Popen(
+        command.argv, env=command.env, cwd=tmp_path, stdin=board_tty, stdout=board_tty, stderr=board_tty
+    )
+    port = os.ttyname(usb_tty)
+    code = (
+        "from footfall_gateway.commissioning import node_cli, node_link\n"
+        "class Answered(node_link.UsbLink):\n"
+        "    def __init__(self, port): self.port, self.name = port, 'ff-test'\n"
+        "    def close(self): pass\n"
+        "node_cli.UsbLink = Answered\n"
+        f"node_cli.node(['shell', '--port', {port!r}])\n"
+    )
+    shell = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=screen, stdout=screen, stderr=screen, cwd=tmp_path
+    )
+    seen = bytearray()
+
+    def look() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                seen.extend(os.read(keys, 4096))
+
+    def wait_for(text: bytes) -> None:
+        until = time.monotonic() + 30
+        while text not in seen:
+            assert time.monotonic() < until, bytes(seen)
+            time.sleep(0.05)
+
+    for target, arguments in ((_carry, (board_end, usb_end)), (_carry, (usb_end, board_end)), (look, ())):
+        threading.Thread(target=target, args=arguments, daemon=True).start()
+    try:
+        wait_for(b"COUNTING STOPS NOW")
+        wait_for(b"to exit this shell")
+        os.write(keys, b"print(6*7)\r")
+        wait_for(b"42")
+        os.write(keys, b"\x1d")
+        assert shell.wait(30) == 0, bytes(seen)
+        wait_for(b"shows whether it counts")
+        until = time.monotonic() + 10
+        while not (tmp_path / "reset").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert (tmp_path / "watchdog").read_text() == "3600000"
+    finally:
+        for process in (shell, board):
+            process.kill()
+            process.wait()
+        for end in (board_tty, usb_tty, screen):
+            os.close(end)  # the threads' ends close with the process: closing them under a read would hang
+
+
+def test_the_shell_needs_the_cable(footfall, tmp_path, mosquitto):
+    (tmp_path / "footfall.toml").write_text(SETTINGS.format(port=mosquitto.port))
+    code, _, err = footfall("node", "shell", NODE)
+    assert code == 1
+    assert "a prompt needs the USB cable: footfall node shell --port PORT" in err
