@@ -5,20 +5,23 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
-import tty
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 
 from footfall_gateway import cli
 from footfall_gateway.commissioning import ports
-from tests.device.a_node import BROKEN, INNER, NODE, a_node
+from footfall_gateway.commissioning.node_link import UsbLink
+from tests.device.a_node import BROKEN, FIRMWARE, INNER, NODE, a_node, put_firmware
 from tests.device.stand_in import StandInGateway
 from tests.servers import free_port
+from tests.virtual_chip import VirtualChip
 
 SETTINGS = """[gateway]
 data = "var"
@@ -277,42 +280,25 @@ def test_logs_follow_what_happens_and_end_with_ctrl_c(tmp_path, micropython, usb
             process.communicate()
 
 
-MACHINE = """
-def WDT(timeout):
-    open("watchdog", "w").write(str(timeout))
-def reset():
-    open("reset", "w").write("yes")
-"""
+@pytest.fixture
+def chip(tmp_path, micropython) -> Iterator[VirtualChip]:
+    """A flashed board that has a prompt, and counts without a network."""
+    with VirtualChip(tmp_path / "chip", micropython, on_pty=True, running=True) as chip:
+        put_firmware(chip.files)
+        shutil.copy(FIRMWARE / "main.py", chip.files)
+        (chip.files / "config.json").write_text(json.dumps({"node": NODE, "watchdog_s": 0}))
+        chip.reset()
+        yield chip
 
 
-def _carry(source: int, sink: int) -> None:
-    with contextlib.suppress(OSError):
-        while data := os.read(source, 4096):
-            os.write(sink, data)
-
-
-def test_the_shell_hands_over_to_the_prompt_and_restarts_the_node_afterwards(tmp_path, micropython):
-    """The prompt is a real MicroPython's and mpremote the real one; only the node's first answer is taken for given."""
-    (tmp_path / "machine.py").write_text(MACHINE)
-    board_end, board_tty = pty.openpty()
-    usb_end, usb_tty = pty.openpty()
+def test_the_shell_hands_over_to_the_prompt_and_restarts_the_node_afterwards(tmp_path, chip):
     keys, screen = pty.openpty()
-    tty.setraw(usb_tty)
-    command = micropython.command(["-i"], heap_kb=256, path=[tmp_path])
-    board = subprocess.Popen(
-        command.argv, env=command.env, cwd=tmp_path, stdin=board_tty, stdout=board_tty, stderr=board_tty
-    )
-    port = os.ttyname(usb_tty)
-    code = (
-        "from footfall_gateway.commissioning import node_cli, node_link\n"
-        "class Answered(node_link.UsbLink):\n"
-        "    def __init__(self, port): self.port, self.name = port, 'ff-test'\n"
-        "    def close(self): pass\n"
-        "node_cli.UsbLink = Answered\n"
-        f"node_cli.node(['shell', '--port', {port!r}])\n"
-    )
     shell = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=screen, stdout=screen, stderr=screen, cwd=tmp_path
+        [sys.executable, "-m", "footfall_gateway.cli", "node", "shell", "--port", chip.url],
+        stdin=screen,
+        stdout=screen,
+        stderr=screen,
+        cwd=tmp_path,
     )
     seen = bytearray()
 
@@ -327,27 +313,23 @@ def test_the_shell_hands_over_to_the_prompt_and_restarts_the_node_afterwards(tmp
             assert time.monotonic() < until, bytes(seen)
             time.sleep(0.05)
 
-    for target, arguments in ((_carry, (board_end, usb_end)), (_carry, (usb_end, board_end)), (look, ())):
-        threading.Thread(target=target, args=arguments, daemon=True).start()
+    threading.Thread(target=look, daemon=True).start()
     try:
-        wait_for(b"COUNTING STOPS NOW")
+        wait_for(b"ff-test: COUNTING STOPS NOW")
         wait_for(b"to exit this shell")
-        os.write(keys, b"print(6*7)\r")
-        wait_for(b"42")
+        os.write(keys, b"help\r")
+        wait_for(b">>> help")
+        resets = chip.resets
         os.write(keys, b"\x1d")
         assert shell.wait(30) == 0, bytes(seen)
         wait_for(b"shows whether it counts")
-        until = time.monotonic() + 10
-        while not (tmp_path / "reset").exists():
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        assert (tmp_path / "watchdog").read_text() == "3600000"
+        assert chip.resets == resets + 1
+        with UsbLink(chip.url) as link:
+            assert link.info["boot"] > 1
     finally:
-        for process in (shell, board):
-            process.kill()
-            process.wait()
-        for end in (board_tty, usb_tty, screen):
-            os.close(end)  # the threads' ends close with the process: closing them under a read would hang
+        shell.kill()
+        shell.wait()
+        os.close(screen)  # the thread's end closes with the process: closing it under a read would hang
 
 
 def test_the_shell_needs_the_cable(footfall, tmp_path, mosquitto):
