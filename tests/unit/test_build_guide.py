@@ -117,3 +117,33 @@ def test_the_settings_of_the_low_cost_variant_are_taken_as_the_guide_words_them(
     settings = read_settings(Path("node.toml"), ESP32, "ff-3c71bf4a", None)
     assert settings.values["carriers"] == [23, 22]
     assert settings.values["status"] == 4
+
+
+def test_the_questions_that_the_guide_answers_are_asked():
+    source = (ROOT / "gateway/footfall_gateway/commissioning/provisioning.py").read_text("utf-8")
+    for language in LANGUAGES:
+        [asked] = re.findall(r"[„\"](Is it wired[^?]+\?)", text(language))
+        assert f'"{asked}"' in source
+    assert '("door", "terminal", "both")' in source
+
+
+def test_the_status_lamp_says_what_the_drawing_says():
+    row = next(
+        line
+        for line in (ROOT / "firmware/README.md").read_text("utf-8").splitlines()
+        if line.startswith("| `status` |")
+    )
+    for words in (
+        "lit = counting and in touch",
+        "a short flash every 2 s = no connection",
+        "slow blinking = a beam is obstructed",
+    ):
+        assert words in row
+    drawn = (HARDWARE / "drawings/status-lamp.en.svg").read_text("utf-8")
+    for words in (
+        "Lit: counts and is in touch",
+        "A short flash every 2",
+        "no connection",
+        "Slow blinking: a beam is obstructed",
+    ):
+        assert words in drawn
