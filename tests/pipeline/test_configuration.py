@@ -39,9 +39,9 @@ def test_a_refused_configuration_is_shown_and_the_corrected_one_taken_and_kept_o
         one = told(rig, "ff-main", lambda node: node.state.config_error)
         assert (one.configuration.rev, one.state.rev) == (1, 0)
         assert one.state.config_error.startswith("barriers is [")
-        text = rig._config.read_text()
+        text = rig.config.read_text()
         assert rig.gateway.stop() == 0
-        rig._config.write_text(text.replace("barrier = 3", "barrier = 0"))
+        rig.config.write_text(text.replace("barrier = 3", "barrier = 0"))
         rig.gateway.start()
         rig.gateway.wait_until_listening()
         one = told(rig, "ff-main", lambda node: node.state.rev == 2)
