@@ -16,7 +16,7 @@ from footfall_core import topic
 from node import boot, config, flash, mqtt, spool, status
 from node.beacon import Beacon
 from node.clock import TimeKeeper, Uptime
-from node.commands import Commands, aside
+from node.commands import Commands, aside, forget
 from node.console import Console
 from node.door import Door
 from node.exchange import HEARD, Exchange
@@ -83,18 +83,23 @@ class Node:
         self.remote = config.Remote(settings, self.configured)
         lamp = Lamps((settings.status,)) if settings.status is not None else None
         self.beacon = Beacon(lamp, self.doors, exchange.connected, self.status.changed)
+        self.updater = None  # while an update is under way
+        self.vouched = False  # for the new firmware, by who sent it over a cable
+        self.update_told = aside("trial") if flash.read("update.json") else None
         actions = {
             "align": lambda values: self.beacon.align(bool(values.get("on"))),
             "connect": lambda values: aside("connect", self, values),
             "identify": self.identify,
             "info": lambda values: aside("info", self, values),
             "log": lambda values: aside("logbook", values),
+            "piece": lambda values: self.updater and self.updater.piece(values),
             "reboot": self.restart_soon,
             "test": lambda values: aside("selftest", self, values),
             "time": self.told_time,
             "trace": self.trace,
+            "update": self.update,
         }
-        self.commands = Commands(actions, ("time",), exchange.publisher(topic.REPLY))
+        self.commands = Commands(actions, ("piece", "time"), exchange.publisher(topic.REPLY))
         exchange.hear = {
             topic.ACK: self.uplink.on_ack,
             topic.CONFIG: self.remote.received,
@@ -223,6 +228,7 @@ class Node:
             "failures": self.supervisor.failures,
             "config_error": self.remote.error,
             "connect_error": self.connect_error,
+            "update": self.update_told,
         }
 
     # ---- what it is told
@@ -248,6 +254,17 @@ class Node:
     def told_time(self, values):
         self.gateway_heard = True
         self.time.answered(values)
+
+    def update(self, values):
+        if not self.updater:
+            from node.updater import Updater
+
+            self.updater = Updater(self)
+        self.updater.command(values, self.commands.asked_by)
+
+    def update_over(self):
+        self.updater = None
+        forget("updater")
 
     def restart_soon(self, _values, reason="command"):
         async def restart():
@@ -293,6 +310,15 @@ class Node:
                     part.changed = False
                     self.status.changed()
 
+    async def keep_new_firmware(self):
+        """Where this firmware is new: confirm it or give it up."""
+        from node import trial
+
+        await trial.keep(self)
+        del trial
+        forget("trial")
+        await asyncio.Event().wait()
+
     def tasks(self):
         """(name, coroutine function) of every task."""
         for part in self.doors + ([self.terminal] if self.terminal else []):
@@ -304,6 +330,8 @@ class Node:
         yield "beacon", self.beacon.keep
         yield "console", self.console.listen
         yield "commands", self.commands.answer
+        if boot.on_trial():
+            yield "new firmware", self.keep_new_firmware
         if self.trial:
             yield "trial", self.keep_trial
         if self.wifi:

@@ -10,7 +10,8 @@ commands  the command topic                                      flash     small
 supervise tasks that must not end                                beacon    the status lamp, aligning
 boot      what the loader says and is told
 
-Loaded when a command asks for them, and forgotten again: info, logbook, selftest, connect.
+Loaded when a command asks for them, and forgotten again: info, logbook, selftest, connect; updater,
+update, signature and trial for a new firmware.
 """
 
 import gc

@@ -78,6 +78,16 @@ def confirm():
     _facts["trial"] = False
 
 
+def give_up(reason):
+    """The firmware that runs is on trial and no good: from the next restart on the old one runs, and tells `reason`."""
+    _change({"failed": ("slot %s: %s" % (slot(), reason))[:100]}, ("trial", "tries"))
+
+
+def loader():
+    """The version of the loader (main.py)."""
+    return _facts.get("loader", 1)
+
+
 def begin_trial(name, tries=3):
     """At the next restart the firmware in slot `name` runs, at most `tries` times without being confirmed."""
     if name not in ("a", "b") or name == slot():

@@ -26,9 +26,14 @@ def aside(name, *arguments):
             "too little memory for %s; the compiled firmware needs less (footfall flash)" % name
         ) from None
     finally:
-        sys.modules.pop("node." + name, None)
-        if hasattr(package, name):
-            delattr(package, name)
+        forget(name)
+
+
+def forget(name):
+    """Give the memory of the module node.`name` back, once nothing of it runs any more."""
+    sys.modules.pop("node." + name, None)
+    if hasattr(package, name):
+        delattr(package, name)
 
 
 class Commands:
@@ -46,6 +51,7 @@ class Commands:
         self._report = report
         self._answers = []  # (how to publish it, answer)
         self._running = None  # name of the action that takes its time
+        self.asked_by = None  # how to publish to whoever sent the command that is being taken
         self._wake = asyncio.Event()
 
     def received(self, text, publish=None):
@@ -60,7 +66,7 @@ class Commands:
             return
         name = values.get("do")
         answer = {"v": 1, "do": name, "id": values.get("id")}
-        publish = publish or self._publish
+        publish = self.asked_by = publish or self._publish
         result = None
         try:
             if name not in self._actions:

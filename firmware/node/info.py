@@ -46,7 +46,7 @@ def answer(node, _values):
         "net": net(node),
     }
     state = node.state()
-    for name in ("slot", "safe", "connect_error"):  # what a node may have beside
+    for name in ("slot", "safe", "connect_error", "update"):  # what a node may have beside
         if name in state:
             told[name] = state[name]
     return told

@@ -276,6 +276,10 @@ class Spool:
         """How many records the gateway has not acknowledged."""
         return self.next_seq - 1 - self.acked
 
+    def still_to_come(self):
+        """Bytes of flash that the spool may still take."""
+        return max(0, self._max_bytes - self._bytes)
+
     def acknowledged(self, seq):
         """The gateway has everything up to seq on disk: forget whole segments of it, but never the newest."""
         self.acked = max(self.acked, seq)

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "node": "footfall_gateway.commissioning.node_cli:node",
     "ledger": "footfall_gateway.ledger_cli:ledger",
     "recount": "footfall_gateway.recount:recount",
+    "update": "footfall_gateway.commissioning.update_cli:update",
 }
 
 

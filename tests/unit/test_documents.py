@@ -406,6 +406,8 @@ SHORT = 7
             "Wenn es sagt",
             ["gateway/footfall_gateway/commissioning/*.py", "firmware/*/*.py"],
         ),
+        ("docs/firmware.md", "7. Update it over the air", ["firmware/*/*.py", "gateway/**/*.py"]),
+        ("docs/firmware.de.md", "7. Über die Luft aktualisieren", ["firmware/*/*.py", "gateway/**/*.py"]),
     ],
 )
 def test_messages_that_a_table_explains_are_said_in_these_words(document, heading, sources):

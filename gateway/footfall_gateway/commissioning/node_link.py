@@ -47,6 +47,7 @@ __all__ = [
     "NoAnswerError",
     "NodeError",
     "NodeLink",
+    "NodeReply",
     "NodeState",
     "Passage",
     "UsbLink",
@@ -130,7 +131,14 @@ class NodeState:
     values: Mapping[str, Any]
 
 
-Event = ConsoleLine | Passage | BeamFault | NodeState
+@dataclass(frozen=True, slots=True)
+class NodeReply:
+    """A message on the reply topic for which no `command` waits: an answer to `tell`, or the node's own question."""
+
+    values: Mapping[str, Any]
+
+
+Event = ConsoleLine | Passage | BeamFault | NodeState | NodeReply
 
 
 class NodeLink(ABC):
@@ -165,6 +173,10 @@ class NodeLink(ABC):
         if "error" in reply:
             raise CommandRefusedError(self.name, do, str(reply["error"]))
         return reply
+
+    def tell(self, values: Mapping[str, object]) -> None:
+        """Send a command without waiting; what the node answers comes as a `NodeReply`."""
+        self._send_command(json.dumps({"v": VERSION, **values}, separators=(",", ":")))
 
     def next_event(self, within_s: float) -> Event | None:
         """What the node said next; None where nothing comes `within_s` seconds. NodeError where the link is over."""
@@ -233,6 +245,8 @@ class NodeLink(ABC):
         with self._changed:
             if leaf == topic.REPLY and values.get("id") in self._waiting:
                 self._replies[values["id"]] = values
+            elif leaf == topic.REPLY:
+                self._events.append(NodeReply(values))
             elif leaf == topic.STATE:
                 self._events.append(NodeState(values))
             self._changed.notify_all()

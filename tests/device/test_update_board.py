@@ -1,0 +1,326 @@
+"""Update over the air on whole virtual boards with a real broker: people walk through the door all the time."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from footfall_gateway.commissioning import CommissioningError, device_files, update_sender
+from footfall_gateway.commissioning.bundle import Bundle, make_bundle
+from footfall_gateway.commissioning.chips import ESP32
+from footfall_gateway.commissioning.device_files import DeviceFile
+from footfall_gateway.commissioning.signing import public_half
+from footfall_gateway.commissioning.update_sender import Sender
+from footfall_simulator import parts
+from footfall_simulator.timeline import Timeline
+from footfall_simulator.virtual_board import VirtualBoard
+from footfall_simulator.wifi import WifiRelay
+from tests.device.stand_in import StandInGateway
+from tests.device.test_firmware import FIRMWARE, FREE, INNER, NODE, OUTER, World, assert_all_arrived
+from tests.servers import Mosquitto
+
+OLD, NEW = "0.1.0", "0.2.0"
+RATE, TRIAL_RATE = 20, 100
+CHIP = "esp32"  # what the virtual board is taken for
+COMPILED_ONCE: dict[tuple[str, ...], list[DeviceFile]] = {}
+
+
+@cache
+def key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65_537, key_size=3072)
+
+
+@pytest.fixture(scope="session")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[DeviceFile]]:
+    """The firmware with another version number and, where wanted, with something broken in it."""
+
+    def make(version: str, path: str = "", this: str = "", that: str = "") -> list[DeviceFile]:
+        name = (version, path, this, that)
+        if name not in COMPILED_ONCE:
+            folder = tmp_path_factory.mktemp("firmware") / "firmware"
+            shutil.copytree(FIRMWARE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+            change(folder / "node/__init__.py", r'VERSION = ".*"', f'VERSION = "{version}"')
+            if path:
+                change(folder / path, re.escape(this), that)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(device_files, "firmware_folder", lambda: folder)
+                COMPILED_ONCE[name] = device_files.compiled(ESP32)
+        return COMPILED_ONCE[name]
+
+    return make
+
+
+def change(path: Path, this: str, that: str) -> None:
+    text, n = re.subn(this, lambda _: that, path.read_text())
+    assert n == 1, f"{path}: {this} is there {n} times"
+    path.write_text(text)
+
+
+class Conversation:
+    """To and from one node through the broker, as small as can be."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self._replies: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe(f"footfall/1/{NODE}/reply", 1)
+        self._client.on_message = lambda *values: self._replies.put(json.loads(values[-1].payload))
+        self._client.connect("127.0.0.1", broker.port)
+        self._client.loop_start()
+
+    def send(self, values: dict[str, Any]) -> None:
+        self._client.publish(f"footfall/1/{NODE}/command", json.dumps({"v": 1, **values}), 1)
+
+    def receive(self, timeout_s: float) -> dict[str, Any] | None:
+        try:
+            return self._replies.get(timeout=timeout_s)
+        except Empty:
+            return None
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@dataclass
+class Seen:
+    """Watches a sender; `at` is called with the percentage whenever it grows."""
+
+    at: Callable[[int], None] = lambda _: None
+    lines: list[str] = field(default_factory=list)
+    percent: int = 0
+
+    def sent(self, done: int, size: int) -> None:
+        if done * 100 // size > self.percent:
+            self.percent = done * 100 // size
+            self.at(self.percent)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+class Town(World):
+    """A board whose firmware lies in slot a, its broker, and who sends updates."""
+
+    broker: Mosquitto
+    gateway: StandInGateway
+    conversation: Conversation
+
+    def send(self, bundle: Bundle, seen: Seen | None = None, **options: Any) -> bool:
+        """As `footfall update send`, until it ends; the trial passes quickly."""
+        seen = seen or Seen()
+        seen.say = lambda line: (seen.lines.append(line), self.timeline.set_rate(TRIAL_RATE))
+        try:
+            return Sender(NODE, bundle, self.conversation, seen, **options).run()
+        finally:
+            self.timeline.set_rate(RATE)
+
+    def boots(self) -> list[list[Any]]:
+        return self.gateway.of_kind("R")
+
+    def runs(self, slot: str, version: str) -> None:
+        """The board runs this from this slot, and counts."""
+        self.walk(3)
+        self.walked()
+        assert_all_arrived(self.gateway, self)
+        self.gateway.wait(
+            f"{version} in slot {slot}",
+            lambda: (
+                (self.gateway.states[-1].get("fw"), self.gateway.states[-1].get("slot")) == (version, slot)
+            ),
+            90,
+        )
+
+
+@pytest.fixture
+def town(
+    micropython: parts.Micropython,
+    flash: Path,
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    firmware: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Town]:
+    monkeypatch.setattr(update_sender, "LOOK_S", 0.4)
+    monkeypatch.setattr(update_sender, "KNOCK_S", 2.0)
+    loader = tmp_path / "loader"
+    loader.mkdir()
+    shutil.copy(FIRMWARE / "main.py", loader)
+    put(flash / "slots/a", firmware(OLD))
+    (flash / "update_key.json").write_text(public_half(key()))
+    timeline = Timeline(rate=RATE)
+    relay = WifiRelay("127.0.0.1", mosquitto.port)
+    (flash / "config.json").write_text(
+        json.dumps(
+            {
+                "node": NODE,
+                "wifi": {"ssid": "door", "password": "secret"},
+                "mqtt": {"host": "127.0.0.1", "port": relay.port},
+                "barriers": [{"outer": OUTER, "inner": INNER}],
+                "state_s": 10,
+            }
+        )
+    )
+    board = VirtualBoard(NODE, flash, micropython, loader, timeline, wifi=relay)
+    board.set_pins({OUTER: FREE, INNER: FREE})
+    with StandInGateway(mosquitto.port) as gateway:
+        conversation = Conversation(mosquitto)
+        one = Town(board, relay, timeline)
+        one.broker, one.gateway, one.conversation = mosquitto, gateway, conversation
+        try:
+            board.start()
+            board.wait_for_console("broker: connected")
+            yield one
+        finally:
+            conversation.close()
+            board.close()
+            relay.close()
+
+
+def put(folder: Path, files: list[DeviceFile]) -> None:
+    for file in files:
+        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file.path).write_bytes(file.content)
+
+
+def bundle_of(files: list[DeviceFile], version: str = NEW, **options: Any) -> Bundle:
+    return make_bundle(files, version, CHIP, options.pop("signer", None) or key(), **options)
+
+
+def test_a_running_node_changes_to_the_new_firmware_and_everybody_who_passes_meanwhile_is_counted(
+    town, firmware
+):
+    walking = Seen(at=lambda percent: town.walk(2) if percent % 4 == 0 else None)
+    assert town.send(bundle_of(firmware(NEW)), walking) is True
+    town.runs("b", NEW)
+    assert town.ins + town.outs > 40
+    assert len(town.gateway.records) == 1, "the spool is the same"
+    assert [boot[2:4] for boot in town.boots()] == [["power", OLD], ["update", NEW]]
+    assert town.gateway.states[-1]["update"] is None
+    told = [
+        state["update"]["percent"]
+        for state in town.gateway.states
+        if (state.get("update") or {}).get("percent")
+    ]
+    assert told == sorted(told)
+    assert len(told) > 3
+    town.board.restart()
+    town.runs("b", NEW)
+    assert not (town.board.flash_dir / "update.head").exists()
+
+
+def test_power_cuts_and_a_sender_that_was_ended_cost_time_and_nothing_else(town, firmware):
+    bundle = bundle_of(firmware(NEW))
+    offsets = []
+
+    class EndedError(Exception):
+        pass
+
+    def at(percent: int) -> None:
+        town.walk(1)
+        if percent in (3, 20, 55, 83):
+            town.walked()
+            town.board.restart()
+        elif percent == 40:
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        town.send(bundle, Seen(at))
+    later = Seen(at=lambda percent: offsets.append(percent) or (at(percent) if percent != 40 else None))
+    assert town.send(bundle, later) is True
+    assert min(offsets) > 30
+    town.runs("b", NEW)
+    assert len(town.gateway.records) == 1
+
+
+def test_a_broker_that_is_killed_meanwhile_holds_it_up_only(town, firmware):
+    def at(percent: int) -> None:
+        if percent == 30:
+            town.broker.kill()
+            town.walk(5)
+            town.walked()
+            town.broker.start()
+
+    assert town.send(bundle_of(firmware(NEW)), Seen(at)) is True
+    town.runs("b", NEW)
+
+
+@pytest.mark.parametrize(
+    ("path", "this", "that", "reason", "crash"),
+    [
+        ("app.py", "import gc\n", "import gc\nraise ValueError(7)\n", "slot b: ValueError", "ValueError: 7"),
+        ("app.py", "        self.vouched = False", "        self.vouched = nothing", "did not reach", "NameError"),
+        ("app.py", "    this_node = Node()", "    while True: __import__('time').sleep(1)", "did not reach", ""),
+        ("node/uplink.py", "            if not is_connected():", "            if True:", "did not reach the gateway within 10 minutes", ""),
+        ("node/status.py", "    async def keep(self, is_connected):", "    async def keep(self, is_connected):\n        await asyncio.sleep(40)\n        raise ValueError", "did not reach", ""),
+    ],
+    ids=["crashes at import", "crashes at start", "hangs", "never reaches the gateway", "a task fails over and over"],
+)  # fmt: skip
+def test_a_new_firmware_that_is_no_good_gives_way_to_the_old_one(
+    town, firmware, path, this, that, reason, crash
+):
+    with pytest.raises(CommissioningError) as told:
+        town.send(bundle_of(firmware(NEW, path, this, that)))
+    assert f"{NODE} has returned to {OLD}: {NEW} was given up" in str(told.value)
+    assert reason in str(told.value)
+    town.board.tracebacks.clear()
+    town.runs("a", OLD)
+    assert reason in town.gateway.states[-1]["update"]["error"]
+    assert town.gateway.states[-1]["update"]["version"] == NEW
+    crashes = town.board.flash_dir / "crash.txt"
+    assert crash in (crashes.read_text() if crashes.exists() else "")
+    if "import" in this:
+        assert town.send(bundle_of(firmware(NEW)), Seen()) is True, "the next one is taken"
+        town.runs("b", NEW)
+        assert town.gateway.states[-1]["update"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (
+            {"signer": rsa.generate_private_key(public_exponent=65_537, key_size=2048)},
+            "the signature does not fit",
+        ),
+        ({"chip": "esp32c3"}, "made for the chip esp32c3, this is esp32"),
+        ({"version": "0.0.9"}, "older than 0.1.0"),
+    ],
+    ids=["another key", "another chip", "an older version"],
+)
+def test_a_bundle_that_is_refused_leaves_the_old_firmware_running_and_the_reason_is_told(
+    town, firmware, options, reason
+):
+    bundle = make_bundle(
+        firmware(OLD), options.get("version", NEW), options.get("chip", CHIP), options.get("signer") or key()
+    )
+    with pytest.raises(CommissioningError, match=reason):
+        town.send(bundle)
+    town.gateway.wait(
+        "the reason in the state",
+        lambda: reason in ((town.gateway.states[-1].get("update") or {}).get("error") or ""),
+    )
+    town.runs("a", OLD)
+    assert len(town.boots()) == 1
+
+
+def test_a_node_without_a_key_or_without_slots_takes_no_update_and_says_so(town, firmware):
+    (town.board.flash_dir / "update_key.json").unlink()
+    with pytest.raises(CommissioningError, match=r"no update_key.json on this node.*\n.*\n.*footfall flash"):
+        town.send(bundle_of(firmware(NEW)))
+    town.runs("a", OLD)
+
+
+def test_an_update_to_what_runs_already_is_no_work_unless_it_is_asked_for(town, firmware):
+    same = bundle_of(firmware(OLD), OLD)
+    assert town.send(same) is False
+    assert town.send(same, again=True) is True
+    town.runs("b", OLD)
