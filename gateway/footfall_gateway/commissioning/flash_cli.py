@@ -161,6 +161,7 @@ class Flashing:
         self._wanted = wanted
         self._asker = asker
         self._console = console
+        self._written: NodeSettings | None = None  # settings that are on the board since this run
 
     def run(self) -> int:
         board = self._look()
@@ -175,10 +176,12 @@ class Flashing:
             return DONE
         if image is not None:
             self._write_micropython(board, image, anew=anew)
-        settings = self._copy(board, firmware, settings, key)
-        well = self._test(board)
-        if settings is not None:
-            self._tell_gateway(settings)
+        try:
+            self._copy(board, firmware, settings, key)
+            well = self._test(board)
+        finally:  # whatever happens after: a password made by chance is told only here
+            if self._written is not None:
+                self._tell_gateway(self._written)
         return DONE if well else FAILED
 
     # ---- looking
@@ -376,8 +379,8 @@ class Flashing:
         firmware: Sequence[DeviceFile],
         settings: NodeSettings | None,
         key: DeviceFile | None,
-    ) -> NodeSettings | None:
-        """Put it all onto the board and restart it; returns the settings that were written."""
+    ) -> None:
+        """Put it all onto the board and restart it."""
         if self._wanted.download_mode:
             self._say("[bold]Press the board's button EN (or RST) once.[/]")
         with Prompt(board.port.device) as prompt:
@@ -390,7 +393,7 @@ class Flashing:
                 )
                 raise CommissioningError(f"{board.port.device}: {what}", way_out or press)
             try:
-                return self._copy_files(prompt, board, firmware, settings, key)
+                self._copy_files(prompt, board, firmware, settings, key)
             finally:  # what is complete starts: the new firmware, or the one that was there
                 prompt.restart()
 
@@ -401,19 +404,21 @@ class Flashing:
         firmware: Sequence[DeviceFile],
         settings: NodeSettings | None,
         key: DeviceFile | None,
-    ) -> NodeSettings | None:
+    ) -> None:
         facts = prompt.facts()
         _check_version(facts, board.chip)
         if settings is None and not facts.has_settings:
             settings = self._ask_settings(board)
         copier = Copier(prompt)
-        files = settings.files() if settings is not None else []
         with self._progress(f"copying firmware {firmware_version()}") as progress:
             # before main.py, so that a new node never starts without its settings
-            for file in [*files, *([key] if key is not None else [])]:
-                copier.put(file.path, file.content)
+            if settings is not None:
+                for file in settings.files():
+                    copier.put(file.path, file.content)
+                self._written = settings
+            if key is not None:
+                copier.put(key.path, key.content)
             copier.install(firmware, loader(), facts, lambda done, whole: progress(done / whole))
-        return settings
 
     def _test(self, board: Board) -> bool:
         if not self._wanted.test:
