@@ -112,6 +112,16 @@ def status(folder: Path) -> None:
     draw("status", "footfall status --config footfall.toml", said)
 
 
+def align(folder: Path) -> None:
+    """Somebody waves a hand through the outer beam while it is being aimed."""
+    with door(folder) as node:
+        node.board.schedule_edges(
+            [(node.timeline.now_ms() + 4000, 32, 1), (node.timeline.now_ms() + 5500, 32, 0)]
+        )
+        said = footfall("node", "align", NODE, "--config", "footfall.toml", "--seconds", "8", folder=folder)
+    draw("align", f"footfall node align {NODE} --config footfall.toml", said)
+
+
 def flash(folder: Path) -> None:
     """A new board at the end of a cable, WiFi and broker in reach; no beam is wired, and the broker does not know the node yet."""
     downloads = folder / "Downloads"
@@ -173,7 +183,7 @@ def notice(folder: Path) -> None:
         print(f"{target.name}.png")
 
 
-PICTURES = {"flash": flash, "status": status, "notice": notice}
+PICTURES = {"flash": flash, "status": status, "align": align, "notice": notice}
 
 
 if __name__ == "__main__":
