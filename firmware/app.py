@@ -9,8 +9,9 @@ import gc
 import sys
 
 import node
-from board import system
-from board.inputs import Inputs
+from board import pin_table, system
+from board.counters import Counters
+from board.inputs import Button, Inputs
 from board.lamps import Lamps
 from footfall_core import topic
 from node import boot, config, flash, mqtt, spool, status
@@ -40,7 +41,8 @@ class Node:
         self.trial, self.connect_error = self.begin_trial()
         self.gateway_heard = False
         self.uptime = Uptime()
-        self.spool = spool.Spool(max_bytes=settings.spool_kb * 1024)
+        outside = tuple([n for n, barrier in enumerate(settings.barriers) if barrier["role"] != config.DOOR])
+        self.spool = spool.Spool(max_bytes=settings.spool_kb * 1024, outside=outside)
         boot.number(self.spool.open())
         self.doors = []
         self.journal = Journal(self.spool, self.uptime, self.doors)
@@ -53,7 +55,7 @@ class Node:
         # what it counts
         self.carriers = self.make_carriers() if settings.carriers else None  # before a beam is looked at
         for number, barrier in enumerate(settings.barriers):
-            beams = Inputs((barrier["outer"], barrier["inner"]), settings.blocked_level)
+            beams = Inputs((barrier["outer"], barrier["inner"]), settings.blocked_level, Counters)
             self.doors.append(Door(number, beams, barrier, self.journal.append, self.uptime))
         self.terminal = self.make_terminal() if settings.buttons else None
 
@@ -82,7 +84,8 @@ class Node:
         )
         self.remote = config.Remote(settings, self.configured)
         lamp = Lamps((settings.status,)) if settings.status is not None else None
-        self.beacon = Beacon(lamp, self.doors, exchange.connected, self.status.changed)
+        self.beacon = Beacon(lamp, self.doors, self.terminal, exchange.connected, self.status.changed)
+        self.boot_button = Button(pin_table.BOOT_BUTTON)
         self.updater = None  # while an update is under way
         self.vouched = False  # for the new firmware, by who sent it over a cable
         self.update_told = aside("trial") if flash.read("update.json") else None
@@ -214,11 +217,15 @@ class Node:
             "safe": boot.safe(),
             "boot": self.spool.boot,
             "uptime_s": self.uptime.now() // 1000,
+            "roles": [barrier["role"] for barrier in self.settings.barriers],
             "beams": [door.state() for door in self.doors],
             "faults": [door.faults() for door in self.doors],
             "stuck": self.terminal.stuck if self.terminal else 0,
             "spool": self.spool.depth(),
             "lost": self.spool.lost,
+            "noisy": [door.noisy() for door in self.doors],
+            "missed_edges": sum([door.missed_edges for door in self.doors]),
+            "recovered": sum([door.recovered for door in self.doors]),
             "dropped_edges": sum([door.lost_edges() for door in self.doors]),
             "clock": self.time.known,
             "clock_error_ms": self.time.error_ms,
@@ -328,6 +335,7 @@ class Node:
         yield "alive", lambda: self.journal.keep_alive(self.settings.alive_s)
         yield "watch", self.keep_watch
         yield "beacon", self.beacon.keep
+        yield "button", lambda: self.beacon.watch_button(self.boot_button)
         yield "console", self.console.listen
         yield "commands", self.commands.answer
         if boot.on_trial():

@@ -1,54 +1,69 @@
-"""What whoever stands at the door sees: the status lamp, and the aligning mode. app.py runs `keep`.
+"""What whoever stands at the door sees on the status lamp; and the button that begins aligning. app.py runs `keep` and `watch_button`.
 
 The lamp, where one is configured:
 
     lit                          counting, and in touch with the gateway
     a short flash every 2 s      counting into flash, no connection
     slow blinking                a beam is obstructed: not counting
-    aligning: lit                both beams are free; dark while one is broken
+    fast blinking                a beam flickers as no people do (sun, a loose contact): not counting
 
-While aligning (command `align`, ten minutes at most) every change of a beam is also printed and told in the state topic, and the
-command's answer has the beams and how often each changed since the last one: so that one person with a telephone can set up
-a door.
+Aligning (command `align`, or the board's BOOT button held for 5 s) has the lamp while it lasts: node/aligning.py.
 """
 
 import asyncio
-from time import ticks_diff, ticks_ms
+import sys
 
 from micropython import const
 
-ALIGN_FOR_MS = const(600000)
-_LOOK_MS = const(10)  # while aligning
-_LOOKS_PER_LINE = const(5)  # a chattering beam must not flood the console
-_BEAMS = ("free", "outer broken", "inner broken", "both broken")
+import node as package
+
+HOLD_MS = const(5000)  # of the BOOT button: nobody leans on it for so long by mistake
 
 
 class Beacon:
-    """lamp: board.lamps.Lamps of one pin, or None. in_touch() tells whether there is a connection; changed() tells the state."""
+    """lamp: board.lamps.Lamps of one pin, or None; terminal: node.terminal.Terminal or None. in_touch() tells whether there is a
+    connection; changed() tells the state."""
 
-    def __init__(self, lamp, doors, in_touch, changed, report=print):
+    def __init__(self, lamp, doors, terminal, in_touch, changed, report=print):
         self._lamp = lamp
+        self._terminal = terminal
         self._doors = doors
         self._in_touch = in_touch
         self._changed = changed
         self._report = report
-        self._align_since = None
-        self._told = {}
-        self._seen = [0] * len(doors)
-        self._changes = [[0, 0] for _ in doors]
-        self._looks = 0
+        self._aligning = None
         self._blinks = 0
         self._wake = asyncio.Event()
 
     def align(self, on):
         """Begin, go on, or end aligning; the answer has the beams, and the changes of each since the answer before."""
-        beams = [door.beams() for door in self._doors]
-        changes, self._changes = self._changes, [[0, 0] for _ in self._doors]
-        if self._align_since is None:
-            changes, self._told, self._seen = self._changes, {}, beams
-        self._align_since = ticks_ms() if on else None
+        if not (on or self._aligning):
+            return {"beams": [door.beams() for door in self._doors], "changes": [[0, 0] for _ in self._doors]}
+        if not self._aligning:
+            from node.aligning import Aligning
+
+            self._aligning = Aligning(self._lamp, self._doors, self._terminal, self._changed, self._report)
+        answer = self._aligning.answer()
+        if on:
+            self._aligning.go_on()
+        else:
+            self._aligning.end()
+            self._aligning = None
+            sys.modules.pop("node.aligning", None)
+            delattr(package, "aligning")  # memory is always needed
         self._wake.set()
-        return {"beams": beams, "changes": changes}
+        return answer
+
+    async def watch_button(self, button):
+        """Begin or end aligning when `button` (board.inputs.Button) is held; for ever."""
+        while True:
+            await button.changed.wait()
+            held_ms = 0
+            while button.held() and held_ms <= HOLD_MS:
+                await asyncio.sleep_ms(100)
+                held_ms += 100
+                if held_ms == HOLD_MS:
+                    self.align(self._aligning is None)
 
     def blink(self, times):
         """Flash the lamp a few times, for the self-test."""
@@ -59,13 +74,17 @@ class Beacon:
         """Show what is; for ever."""
         while True:
             self._wake.clear()
-            if self._align_since is not None:
-                await self._show_beams()
+            if self._aligning:
+                aligning = self._aligning
+                if not await aligning.look() and aligning is self._aligning:
+                    self.align(False)
             elif not self._lamp:
                 await self._wake.wait()
             elif self._blinks:
                 self._blinks -= 1
                 await self._flash(150, 150)
+            elif any(door.noisy() for door in self._doors):
+                await self._flash(125, 125)
             elif any(door.faults() for door in self._doors):
                 await self._flash(500, 500)
             elif not self._in_touch():
@@ -85,22 +104,3 @@ class Beacon:
             await asyncio.wait_for_ms(self._wake.wait(), ms)
         except asyncio.TimeoutError:
             pass
-
-    async def _show_beams(self):
-        if ticks_diff(ticks_ms(), self._align_since) > ALIGN_FOR_MS:
-            self._align_since = None
-            return
-        states = [door.beams() for door in self._doors]
-        if self._lamp:
-            self._lamp.show(not any(states))
-        for i, state in enumerate(states):
-            for beam in (0, 1):
-                self._changes[i][beam] += (state ^ self._seen[i]) >> beam & 1
-        self._seen = states
-        self._looks = (self._looks + 1) % _LOOKS_PER_LINE
-        for door, state in zip(self._doors, states):
-            if not self._looks and self._told.get(door.number) != state:
-                self._told[door.number] = state
-                self._report("beams barrier=%d %s" % (door.number, _BEAMS[state]))
-                self._changed()
-        await asyncio.sleep_ms(_LOOK_MS)

@@ -15,6 +15,8 @@ from node import flash
 
 FILE = "config.json"
 REMOTE_FILE = "remote.json"
+DOOR = "door"
+PASSERS_BY = "passers-by"
 _SHOWN = const(60)  # characters of a refused value
 _LONGEST_REASON = const(200)
 _CARRIERS_HZ = (
@@ -105,14 +107,18 @@ def _pin(value, allowed, used, where):
 
 
 class Settings:
-    """What the node runs with. Attributes carry the names of the settings; barriers are dicts with pins and limits."""
+    """What the node runs with. Attributes carry the names of the settings; barriers are dicts with pins, role and limits."""
 
     def __init__(self, name):
         self.node = name
         self.wifi = None
         self.mqtt = None
         self.serial = False  # True: records go over the USB cable, not to a broker
-        self.barriers = [dict([("outer", pin_table.OUTER), ("inner", pin_table.INNER)] + _defaults(_BARRIER))]
+        self.barriers = [
+            dict(
+                [("outer", pin_table.OUTER), ("inner", pin_table.INNER), ("role", DOOR)] + _defaults(_BARRIER)
+            )
+        ]
         self.buttons = ()
         self.lamps = ()
         self.status = None  # pin of the status lamp
@@ -244,6 +250,9 @@ def _take_barriers(settings, values, used):
         one = {"outer": _pin(barrier.get("outer"), pin_table.INPUTS, pins, where + "outer"), "inner": None}
         if barrier.get("inner") is not None:  # without: one beam, no direction
             one["inner"] = _pin(barrier["inner"], pin_table.INPUTS, pins, where + "inner")
+        one["role"] = barrier.get("role", DOOR)
+        if one["role"] not in (DOOR, PASSERS_BY):
+            raise SettingError(where + "role", one["role"], '"%s" or "%s"' % (DOOR, PASSERS_BY))
         for name, bounds in _BARRIER.items():
             one[name] = _number(barrier, name, bounds, where)
         taken.append(one)

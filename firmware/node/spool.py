@@ -47,7 +47,9 @@ def _whole(value):
 class Spool:
     """The spool in `folder`. After `open`, records go in by `append` and out by `batch` and `acknowledged`."""
 
-    def __init__(self, folder="spool", max_bytes=MAX_BYTES, segment_bytes=SEGMENT_BYTES, report=print):
+    def __init__(
+        self, folder="spool", max_bytes=MAX_BYTES, segment_bytes=SEGMENT_BYTES, outside=(), report=print
+    ):
         self.id = None  # 8 hex digits
         self.boot = 0
         self.next_seq = 1  # the number of the next record
@@ -56,6 +58,7 @@ class Spool:
         self.lost = 0  # records dropped without having been acknowledged, since boot
         self.lifetime_in = 0
         self.lifetime_out = 0
+        self._outside = outside  # barriers that no visitor passes: not in the lifetime totals
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
         self._report = report
@@ -244,7 +247,7 @@ class Spool:
             return memoryview(self._buffer)[: f.readinto(self._buffer)]
 
     def _count(self, values):
-        if values[1] == record.PASSAGE:
+        if values[1] == record.PASSAGE and values[2] not in self._outside:
             if values[3] < 0:
                 self.lifetime_out += 1
             else:  # a single beam knows no direction: its passages are all counted here
@@ -252,7 +255,11 @@ class Spool:
 
     def save_totals(self):
         """Note the lifetime totals up to the last record in flash, so that segments may go."""
-        waiting = [values[3] for values in self._pending if values[1] == record.PASSAGE]
+        waiting = [
+            values[3]
+            for values in self._pending
+            if values[1] == record.PASSAGE and values[2] not in self._outside
+        ]
         waiting_out = sum(1 for direction in waiting if direction < 0)
         flash.write(
             "totals.json",

@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from footfall_simulator.accuracy import accuracy
+from footfall_simulator.disturbances import disturbances
 from footfall_simulator.scenario import ScenarioError, built_in, load_scenario, play
+from footfall_simulator.stalls import stalls
 
 __all__ = ["simulate"]
 
@@ -20,6 +22,8 @@ def simulate() -> None:
 
 
 simulate.add_command(accuracy)
+simulate.add_command(stalls)
+simulate.add_command(disturbances)
 
 
 @simulate.command(

@@ -96,7 +96,8 @@ from node import door as door_module
 from node.clock import Uptime
 class Inputs:
     def __init__(self):
-        self.lost = 0
+        self.lost = self.unseen = self.steps = 0
+        self.counters = None
         self.changed = asyncio.ThreadSafeFlag()
         self.edges = []
         self.state = 0

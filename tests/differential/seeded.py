@@ -178,6 +178,7 @@ def _record(rng):
             [0, "R", _text(rng), _text(rng)[:40], rng.randrange(2**31)],
             [t_ms, "L", rng.randint(1, 2**31 - 1)],
             [t_ms, "E", rng.randint(0, 3), rng.randint(0, 3)],
+            [t_ms, "H", rng.randint(0, 3), rng.randrange(2**31), rng.randint(0, 9)],
         )
     )
     if rng.random() < 0.4:

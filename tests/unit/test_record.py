@@ -20,6 +20,7 @@ GOOD = [
     [5, "L", 17],
     [5, "E", 0, 3],
     [2**42 - 1, "E", 0, 0],
+    [5, "H", 3, 0, 2**31 - 1],
 ]
 
 WRONG = [
@@ -40,6 +41,9 @@ WRONG = [
     ([None, "L", 1], "t"),
     ([5, "L"], "L"),
     ([5, "P", 0, 1], "P"),
+    ([5, "H", 4, 1, 9], "barrier"),
+    ([5, "H", 0, -1, 9], "missed_edges"),
+    ([5, "H", 0, 1], "H"),
     ([5, "P", 4, 1, 9], "barrier"),
     ([5, "P", 0, 2, 9], "direction"),
     ([5, "P", 0, -2, 9], "direction"),
@@ -79,7 +83,7 @@ def test_fields_that_a_later_version_adds_are_left_out():
 
 
 def test_every_kind_of_the_design_is_known():
-    assert sorted(KINDS) == sorted(FIELDS) == sorted("PBQFACRLE")
+    assert sorted(KINDS) == sorted(FIELDS) == sorted("PBQFACRLEH")
 
 
 def test_the_order_of_kinds_never_changes_for_it_is_in_every_flash():

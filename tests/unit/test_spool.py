@@ -31,6 +31,7 @@ FRAMES = {
     "the time": ((0, "C", 128, "gw"), b"\x05" + b"\x00" + b"\x80\x01" + b"\x02gw"),
     "a boot": ((0, "R", "Ä", "1", 0), b"\x06" + b"\x00" + b"\x02\xc3\x84" + b"\x011" + b"\x00"),
     "lost records": ((5, "L", 1), b"\x07" + b"\x0a" + b"\x01"),
+    "hidden edges": ((5, "H", 2, 300, 1), b"\x09" + b"\x0a" + b"\x02\xac\x02\x01"),
     "an edge": ((5, "E", 2, 3), b"\x08" + b"\x0a" + b"\x02\x03"),
 }
 

@@ -14,6 +14,7 @@ CLOCK = "C"
 BOOT = "R"
 LOST = "L"
 EDGE = "E"
+HIDDEN = "H"
 
 MAX_T_MS = 0x3FFFFFFFFFF  # 139 years since boot; keeps every sum of times within 64 bits
 MAX_COUNT = 0x7FFFFFFF
@@ -36,8 +37,13 @@ FIELDS = {
     ),
     LOST: (("n", 1, MAX_COUNT),),
     EDGE: (("barrier", 0, MAX_BARRIERS - 1), ("state", 0, 3)),
+    HIDDEN: (
+        ("barrier", 0, MAX_BARRIERS - 1),
+        ("missed_edges", 0, MAX_COUNT),
+        ("recovered", 0, MAX_COUNT),
+    ),
 }
-KINDS = "PBQFACRLE"  # in this order they are numbered in flash; only ever append
+KINDS = "PBQFACRLEH"  # in this order they are numbered in flash; only ever append
 
 
 def _whole(name, value, least, most):

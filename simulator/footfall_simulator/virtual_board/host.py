@@ -51,12 +51,14 @@ if TYPE_CHECKING:
 SHIMS = Path(__file__).with_name("shims")
 CHIP = Path(__file__).with_name("chip")
 SHIMS_HEAP_KB = (
-    45  # what the shims take of the heap, with what they need at run time; a test holds them to it
+    49  # what the shims take of the heap, with what they need at run time; a test holds them to it
 )
 # MicroPython's table of names doubles at 1,270, which costs 15 KB here and half of it on the chip. The shims' own 300 make
 # it do so; the firmware's 1,000 alone, as on the chip, do not.
 NAMES_KB = 16
 PINS = 64
+STALL_PIN = 63  # not a pin of any chip: carries the stalls; _board.py has the same number
+PCNT_UNITS = 8  # of an ESP32; an S3 has 4, a C3 none
 CONSOLE_LINES = 20_000  # kept in memory; the console file, if asked for, keeps all
 OUTPUTS_KEPT = 10_000
 AIR_RATE = (
@@ -127,6 +129,8 @@ class VirtualBoard:
     epoch_2000: the board's clock counts from 2000-01-01 as on an ESP32, else from 1970; it shows 2000-01-01 at power-up.
     boot_ms: virtual time from power-up to the firmware's first line.
     air_rate, air_quiet_ms: see above.
+    pcnt_units: how many pulse counters the chip has (machine.Counter, machine.Encoder): ESP32 8, S3 4, C3 0 (then the
+        classes are missing, as in a MicroPython before 1.26).
     wifi: the relay that carries this board's connections; `set_wifi` and `kill` then cut it as a real access point or a
         dead board would.
     cable: where to make a serial port (a link to a pty) that is the board's USB cable: console out, standard input in.
@@ -153,6 +157,7 @@ class VirtualBoard:
         boot_ms: int = 250,
         air_rate: float = AIR_RATE,
         air_quiet_ms: int = AIR_QUIET_MS,
+        pcnt_units: int = PCNT_UNITS,
         wifi: WifiRelay | None = None,
         cable: Path | str | None = None,
         console_file: Path | str | None = None,
@@ -167,6 +172,7 @@ class VirtualBoard:
         self.boot_ms = boot_ms
         self._air_rate = air_rate
         self._air_quiet_ms = air_quiet_ms
+        self._pcnt_units = pcnt_units
         self._micropython = micropython
         self.flash_image = Path(flash_image).absolute() if flash_image else None
         self._flash_blocks = flash_blocks
@@ -347,6 +353,28 @@ class VirtualBoard:
                 self._hold_us = hold_until * 1000
             self._feed()
 
+    def schedule_stalls(self, stalls: Iterable[tuple[int, int]]) -> None:
+        """Let the processor stand still from `utc_ms` on for so many ms: pairs (utc_ms, ms), as far ahead as edges are.
+
+        As in a flash erase or a garbage collection: pins change and hardware counters count at their own instants, no code
+        runs. Of the interrupts of that time the first eight wait and are handled late, with the levels of then; the rest is lost.
+        """
+        with self._lock:
+            for utc_ms, ms in stalls:
+                if ms <= 0:
+                    raise ValueError(f"{self.name}: a stall of {ms} ms: expected at least 1")
+                self._enqueue(utc_ms * 1000, STALL_PIN, 1, 0)
+                self._enqueue((utc_ms + ms) * 1000, STALL_PIN, 0, 0)
+            self._feed()
+
+    def stall(self, ms: int) -> None:
+        """Let the processor stand still for `ms` virtual milliseconds from now on."""
+        now_us = self.timeline.ahead_us()
+        with self._lock:
+            self._enqueue(now_us, STALL_PIN, 1, _ASKED_NOW)
+            self._enqueue(now_us + ms * 1000, STALL_PIN, 0, _ASKED_NOW)
+            self._feed()
+
     def hold(self, utc_ms: int | None) -> None:
         """The board's clock may not pass `utc_ms`: all edges before it are known. None lets it go."""
         with self._lock:
@@ -481,6 +509,7 @@ class VirtualBoard:
             "FOOTFALL_RTC": str(self._rtc),
             "FOOTFALL_MAC": self.mac.hex(),
             "FOOTFALL_MAIN": str(self._main or "/flash/main.py"),
+            "FOOTFALL_PCNT": str(self._pcnt_units),
         }
         if self.flash_image is not None:
             env |= {
@@ -542,7 +571,7 @@ class VirtualBoard:
             self._wifi_rssi,
         ]
         for pin, level in enumerate(self._levels):
-            if level < 2:
+            if level < 2 and pin != STALL_PIN:
                 words += [-_LEVEL, pin, level]
         self._send(words)
         self._linked = True
@@ -553,7 +582,7 @@ class VirtualBoard:
     def _enqueue(self, t_us: int, pin: int, level: int, flag: int) -> None:
         if not 0 <= pin < PINS or level not in (0, 1):
             raise ValueError(
-                f"{self.name}: pin {pin}, level {level}: expected a pin 0..{PINS - 1} and a level 0 or 1"
+                f"{self.name}: pin {pin}, level {level}: expected a pin 0..{STALL_PIN - 1} and a level 0 or 1"
             )
         self._order += 1
         heapq.heappush(self._queue, (t_us, self._order, t_us << 8 | flag | pin << 1 | level))

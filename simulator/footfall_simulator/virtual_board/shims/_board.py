@@ -27,6 +27,10 @@ _STARVING_US = const(
     100000
 )  # ... and at the network: data from there is dated "now", so it waits until the board has caught up
 _FOREVER = const(1 << 60)
+STALL_PIN = const(
+    63
+)  # no pin: "high" from the moment at which the processor stands still; host.py has the same number
+_QUEUE = const(8)  # soft interrupts that the ESP32's scheduler keeps; more are lost
 _BEHIND_REAL_US = const(3000)  # a board that lags by more than this (times the rate), and by more than
 _BEHIND_US = const(200000)  # this, asks the timeline to wait
 _SHORT_QUIET_US = const(3000)
@@ -75,6 +79,8 @@ _next = _FOREVER  # when the next edge or alarm is due
 
 levels = bytearray(64)  # bit 0: the level; 2 or 3: nobody drives the pin, its pull decides
 irqs = {}  # pin -> (handler, trigger, Pin)
+counting = {}  # pin -> functions called with (pin, level) at every change, whatever the processor does (hardware counters)
+_stalls = 0  # above 0 the processor stands still, as it does while the flash erases
 _alarms = []  # [t_us, function] in rising order
 _interrupted = False
 _masked = False
@@ -215,7 +221,8 @@ def _insert(word):
 
 def _step():
     # Do what is due first; _next tells when, and it is due by now.
-    global _now, _head, _count, _consumed, _told, _late, _interrupted
+    global _now, _head, _count, _consumed, _told, _late, _stalls
+    goes_on = False
     t = _next
     if not _count or _window[_head] >> 8 > t:
         alarm = _alarms.pop(0)
@@ -234,7 +241,16 @@ def _step():
             _late += 1
         pin = word >> 1 & 63
         level = word & 1
+        if pin == STALL_PIN:
+            if level:
+                _stalls += 1
+            elif _stalls:  # a board that started in the middle of it knows of none
+                _stalls -= 1
+                goes_on = not _stalls
+            continue
         if levels[pin] & 1 != level:
+            for count in counting.get(pin, ()):
+                count(pin, level)
             irq = irqs.get(pin)
             if irq and irq[1] & (1 if level else 2):
                 if irq not in _called:
@@ -243,13 +259,40 @@ def _step():
     _refresh()
     if _now < t:
         _now = t
+    if goes_on:
+        _run_pending()
     for irq in _called:
-        _interrupt(irq[0], irq[2])
+        soft(irq[0], irq[2])
     if not _count or _consumed - _told >= 24:
         _told = _consumed
         if _late:
             tell(LATE, _late)
         tell(CONSUMED, _consumed)
+
+
+def soft(handler, argument):
+    # A soft interrupt: waits while the processor stands still, and is lost where too many wait already.
+    if not _stalls:
+        _interrupt(handler, argument)
+    elif len(_pending) < _QUEUE:
+        _pending.append((handler, argument))
+
+
+def _run_pending():
+    while _pending and not _masked and not _stalls:
+        handler, argument = _pending.pop(0)
+        _interrupt(handler, argument)
+
+
+def _stand_still():
+    # The processor does nothing until the stall is over; time, pins and hardware counters go on.
+    global _mark
+    while _stalls:
+        if not _catch_up(_FOREVER):
+            wait = _real_ms(_FOREVER)
+            if wait != 0 and _idle.poll(wait):
+                _listen()
+    _mark = _us()
 
 
 def _interrupt(handler, argument):
@@ -271,9 +314,7 @@ def mask(masked):
     was = _masked
     now()
     _masked = masked
-    while _pending and not _masked:
-        handler, argument = _pending.pop(0)
-        _interrupt(handler, argument)
+    _run_pending()
     return was
 
 
@@ -318,6 +359,8 @@ def now():
     if _now < upto:
         _now = upto
     _mark = real
+    if _stalls:
+        _stand_still()
     return _now
 
 
@@ -412,6 +455,8 @@ def sleep_us(duration):
             if wait != 0 and _idle.poll(wait):
                 _listen()
     _mark = _us()
+    if _stalls:
+        _stand_still()
 
 
 class Poll:
@@ -505,6 +550,8 @@ class Poll:
                             ready.append((obj, event))
                     break
         _mark = _us()
+        if _stalls:
+            _stand_still()
         return ready
 
     def ipoll(self, timeout=-1, flags=0):

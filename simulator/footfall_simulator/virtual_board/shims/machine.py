@@ -119,7 +119,7 @@ class Timer:
     def _fire(self, alarm):
         self._alarm = _board.add_alarm(alarm[0] + self._period, self._fire) if self._mode else None
         if self._callback:
-            self._callback(self)
+            _board.soft(self._callback, self)
 
     def deinit(self):
         if self._alarm:
@@ -169,6 +169,82 @@ class RTC:
             raise ValueError("buffer too long")
         _board.rtc_memory = bytes(data)
         _board.keep_rtc()
+
+
+if os.getenv("FOOTFALL_PCNT") != "0":  # a chip without PCNT has neither class
+
+    class _Unit:
+        # One unit of the pulse counter, as ports/esp32/modules/machine.py wraps it: a singleton per number.
+        def __new__(cls, id, *_args, **_kw):
+            if not 0 <= id < int(os.getenv("FOOTFALL_PCNT")):
+                raise ValueError("invalid id")
+            unit = _units.get(id)
+            if unit is None:
+                unit = _units[id] = object.__new__(cls)
+                unit._sources = ()
+                unit._count = unit._edge
+            elif not isinstance(unit, cls):
+                raise ValueError("PCNT in use")
+            return unit
+
+        def __init__(self, id, *pins, filter_ns=0, **kw):
+            if self._sources and not pins and not kw:
+                return
+            self.deinit()
+            self._value = 0
+            self._configure(*pins, **kw)
+            for pin in self._sources:
+                now()
+                _board.counting.setdefault(pin, []).append(self._count)
+
+        def init(self, *pins, **kw):
+            now()
+            self.__init__(0, *pins, **kw)
+
+        def deinit(self):
+            for pin in self._sources:
+                _board.counting[pin] = [one for one in _board.counting[pin] if one is not self._count]
+            self._sources = ()
+
+        def value(self, value=None):
+            if not self._sources:
+                raise RuntimeError("not initialised")
+            now()
+            was = self._value
+            if value is not None:
+                self._value = value
+            return was
+
+    class Counter(_Unit):
+        RISING, FALLING, UP, DOWN = 1, 2, 1, 2
+
+        def _configure(self, src, edge=1, direction=1):
+            self._edges = edge
+            self._by = 1 if direction == 1 else -1
+            self._sources = (src._id,)
+
+        def _edge(self, _pin, level):
+            if self._edges & (1 if level else 2):
+                self._value += self._by
+
+    class Encoder(_Unit):
+        def _configure(self, phase_a, phase_b, phases=1):
+            if phases not in (1, 2, 4):
+                raise ValueError("phases")
+            self._phases = phases
+            self._a, self._b = phase_a._id, phase_b._id
+            self._sources = (self._a, self._b) if phases == 4 else (self._a,)
+
+        def _edge(self, pin, level):
+            a = pin == self._a
+            other = _board.levels[self._b if a else self._a] & 1
+            if other or self._phases > 1:  # one phase: counts only while b is high
+                self._value += 1 if (level != other) == a else -1
+
+        def phases(self):
+            return self._phases
+
+    _units = {}
 
 
 def reset():
