@@ -137,9 +137,7 @@ def count_on_board(
         def heard(line: str) -> None:
             if found := re.match(r"passage t=(\d+) barrier=0 (in|out)", line):
                 passages.append(Crossing(int(found[1]), IN if found[2] == "in" else OUT))
-            elif found := re.match(
-                r"door 0: (\d+) edges were missed, the counters told of (\d+)", line
-            ):
+            elif found := re.match(r"door 0: (\d+) edges were missed, the counters told of (\d+)", line):
                 told[0] += int(found[1])
                 told[1] += int(found[2])
 
