@@ -96,6 +96,13 @@ def no_long_waits(monkeypatch):
     monkeypatch.setattr(repl, "ANSWER_S", 2.0)
 
 
+@pytest.fixture
+def little_firmware(monkeypatch):
+    """Where it only matters that something is copied."""
+    some = [file for file in compiled(ESP32) if file.path.startswith(("app", "board"))]
+    monkeypatch.setattr(flash_cli, "compiled", lambda chip: some)
+
+
 def run(*arguments, typed=None):
     """The command as the shell would start it: (exit code, what it said)."""
     shell = click.Command("shell", callback=lambda: main(["flash", *map(str, arguments)]))
@@ -270,7 +277,7 @@ def test_what_it_prints_for_gateway_and_broker_makes_the_self_test_end_well(
 
 
 def test_somebody_at_the_keyboard_is_asked_for_the_settings_and_passwords_are_not_shown(
-    node, monkeypatch, tmp_path
+    node, monkeypatch, tmp_path, little_firmware
 ):
     monkeypatch.setattr(flash_cli, "_somebody_is_there", lambda: True)
     key = tmp_path / "update.pem"
@@ -422,7 +429,9 @@ def test_counts_are_lost_only_after_a_yes_to_a_question_with_their_number(
     assert written(board) == []
 
 
-def test_a_script_may_lose_them_and_is_still_told_how_many(node_whose_files_would_move, new_image, settings):
+def test_a_script_may_lose_them_and_is_still_told_how_many(
+    node_whose_files_would_move, new_image, settings, little_firmware
+):
     board = node_whose_files_would_move
     arguments = (
         "--port",
@@ -442,7 +451,7 @@ def test_a_script_may_lose_them_and_is_still_told_how_many(node_whose_files_woul
 
 
 def test_erasing_everything_asks_with_the_number_too_and_needs_an_image(
-    node_whose_files_would_move, new_image, settings
+    node_whose_files_would_move, new_image, settings, little_firmware
 ):
     board = node_whose_files_would_move
     code, said = run("--port", board.url, "--erase")

@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -95,6 +96,18 @@ def words(device):
 
 def test_a_port_that_is_not_there():
     assert words("/dev/ttyUSB97")[0] == "/dev/ttyUSB97: there is no such port"
+
+
+def test_a_port_that_goes_and_comes_with_a_restart_of_the_board_is_waited_for(tmp_path):
+    master, slave = pty.openpty()
+    port = tmp_path / "ttyACM0"
+    port.symlink_to(os.ttyname(slave))
+    ports.check_usable(str(port))
+    port.unlink()
+    threading.Timer(0.5, lambda: port.symlink_to(os.ttyname(slave))).start()
+    ports.check_usable(str(port))
+    os.close(slave)
+    os.close(master)
 
 
 def test_a_port_of_another_group(mocker, tmp_path):

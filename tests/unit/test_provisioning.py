@@ -288,6 +288,14 @@ def test_what_is_printed_for_the_gateway_is_what_it_reads(write, tmp_path):
     ]
 
 
+def test_a_barrier_for_those_outside_is_one_for_the_gateway_too():
+    barriers = [{"outer": 32, "inner": 33}, {"outer": 13, "inner": 14, "role": "passers-by"}]
+    made = provisioning.NodeSettings({"barriers": barriers}, None, "ff-1", 2, 0, {}, new_password=False)
+    tables = gateway_table(made).split("[[site.door]]")
+    assert ["role" in table for table in tables] == [False, False, True]
+    assert 'role = "passers-by"' in tables[2]
+
+
 def test_mosquitto_takes_the_line_and_lets_in_only_who_knows_the_password(make_mosquitto, tmp_path):
     users = tmp_path / "users"
     users.write_text(broker_line("ff-1", SECRET) + "\n")

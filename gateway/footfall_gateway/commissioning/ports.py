@@ -27,6 +27,8 @@ _BRIDGES: dict[tuple[int, int | None], str] = {
     (0x303A, None): "the USB port of the chip itself",
 }
 BUSY_PATIENCE_S = 3.0
+RETURN_PATIENCE_S = 10.0
+_seen: set[str] = set()  # ports that could be opened in this run
 _REMOTE = "://"  # socket:// and rfc2217:// lead to a board at another computer
 
 
@@ -82,17 +84,25 @@ def choose(wanted: str | None, ask: Callable[[Sequence[Port]], Port] | None) -> 
 def check_usable(device: str) -> None:
     """Open and close the port; CommissioningError with the way out where that fails.
 
-    A port that is in use is tried again for a moment: a desktop's modem manager looks at whatever is plugged in.
+    A port that is in use is tried again for a moment: a desktop's modem manager looks at whatever is plugged in. So is one that
+    was there before: where the chip itself is the USB device, the port goes and comes with every restart of the board.
     """
-    until = time.monotonic() + BUSY_PATIENCE_S
+    began = time.monotonic()
     while True:
         try:
             serial.serial_for_url(device, exclusive=True, timeout=1).close()
         except (OSError, ValueError, serial.SerialException) as error:
-            if not _is_busy(error) or time.monotonic() > until:
+            gone = device in _seen and getattr(error, "errno", None) in (
+                errno.ENOENT,
+                errno.ENODEV,
+                errno.EIO,
+            )
+            patience_s = RETURN_PATIENCE_S if gone else BUSY_PATIENCE_S if _is_busy(error) else 0.0
+            if time.monotonic() - began > patience_s:
                 raise _unusable(device, error) from None
             time.sleep(0.2)
         else:
+            _seen.add(device)
             return
 
 

@@ -45,6 +45,7 @@ UPDATE_KEY = "update_key.json"
 WIFI_KEYS = {"ssid", "password_file"}
 MQTT_KEYS = {"host", "port", "user", "password_file", "new_password", "ca_file", "server_name", "keepalive_s", "deadline_s"}  # fmt: skip
 USUAL_ANSWERS = ("good", "fair", "poor")  # settings.Terminal.answers
+PASSERS_BY = "passers-by"  # a barrier's role: who walks past outside
 PLACE_KEYS = {"site", "door", "terminal"}
 LARGEST_FILE = 16_384
 PASSWORD_BYTES = 18  # of chance, 24 characters
@@ -394,6 +395,7 @@ def gateway_table(settings: NodeSettings, today: dt.date | None = None) -> str:
     for barrier in range(settings.barriers):
         lines += ["[[site.door]]", f'id = "{place.get("door", "main")}"', f'node = "{settings.name}"']
         lines += [f"barrier = {barrier}", f"valid_from = {since}"]
+        lines += [f'role = "{PASSERS_BY}"'] if _role(settings, barrier) == PASSERS_BY else []
     if settings.buttons:
         lines += ["[[site.terminal]]", f'id = "{place.get("terminal", "exit")}"', f'node = "{settings.name}"']
         if settings.buttons != len(USUAL_ANSWERS):
@@ -401,6 +403,10 @@ def gateway_table(settings: NodeSettings, today: dt.date | None = None) -> str:
             lines.append(f"answers = {answers}   # what stands at the buttons, the first one first")
         lines += [f"valid_from = {since}"]
     return "\n".join(lines)
+
+
+def _role(settings: NodeSettings, barrier: int) -> str:
+    return str(settings.values["barriers"][barrier].get("role", "")) if "barriers" in settings.values else ""
 
 
 def broker_line(user: str, password: str, salt: bytes | None = None) -> str:

@@ -258,12 +258,9 @@ def _transport(device: str) -> Any:
             "mpremote, which speaks to the board, is not installed",
             "Install what setting up boards needs: pip install 'footfall[flash]'",
         ) from None
+    check_usable(device)  # it says why not, and waits for a port that comes back
     try:
         return SerialTransport(device, BAUD)
-    except (OSError, serial.SerialException, TransportError, ValueError):
-        check_usable(device)  # it says why
-    try:
-        return SerialTransport(device, BAUD)  # it was in use for a moment only
     except (OSError, serial.SerialException, TransportError, ValueError):
         raise CommissioningError(
             f"{device}: cannot be opened", "Unplug the board, plug it in again."

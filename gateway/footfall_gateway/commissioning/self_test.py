@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.node_link import NoAnswerError, UsbLink
+from footfall_gateway.commissioning.ports import check_usable
 from footfall_gateway.commissioning.repl import Prompt, trouble
 
 __all__ = ["Finding", "all_well", "findings", "self_test"]
@@ -106,6 +107,7 @@ def self_test(device: str, begins: Callable[[], None]) -> list[Finding]:
 
     CommissioningError where no firmware of ours answers, with the reason.
     """
+    check_usable(device)
     try:
         with UsbLink(device, greet_s=START_S) as node:
             begins()
