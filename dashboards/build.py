@@ -323,28 +323,24 @@ def persons_over_time() -> dict[str, Any]:
 
 def nodes() -> dict[str, Any]:
     query = (
-        'SELECT "spool_depth", "missing", "beam_blocked", "rssi", "clock_error_ms", "heap_free", "uptime_s" '
+        'SELECT "spool_depth", "missing", "beam_blocked", "noisy", "safe", "crashes", "rssi", "clock_error_ms", "heap_free", "uptime_s" '
         f'FROM "node_health" WHERE $timeFilter AND {SITE} GROUP BY "site", "node" ORDER BY time DESC LIMIT 1'
     )
-    beam = [
-        {
-            "type": "value",
-            "options": {
-                "true": {"index": 0, "text": Text("VERDECKT", "BLOCKED"), "color": "red"},
-                "false": {"index": 1, "text": Text("frei", "free"), "color": "green"},
-            },
-        }
-    ]
+    beam = _states(Text("VERDECKT", "BLOCKED"), Text("frei", "free"))
+    disturbed = _states(Text("GESTÖRT", "DISTURBED"), Text("ruhig", "quiet"))
+    safe = _states(Text("NOTBETRIEB", "SAFE MODE"), Text("normal", "normal"))
     coloured = {"type": "color-text"}
     return _panel(
         "table",
         Text("Zählknoten: letzte Meldung", "Nodes: last report"),
         Text(
             "Wartend: Zählungen, die noch im Knoten liegen (nach einem Netzausfall normal, sie kommen nach). Fehlend: "
-            "Nummern, die nie ankamen; mehr als null ist ein Fehler. Verdeckt: die Tür kann nicht zählen. Ein Knoten, der "
-            "sich im gewählten Zeitraum nie gemeldet hat, erscheint nicht.",
+            "Nummern, die nie ankamen; mehr als null ist ein Fehler. Verdeckt oder gestört (Sonne, flackerndes Licht, Wackelkontakt): die "
+            "Tür kann nicht zählen. Notbetrieb: die Firmware ist mehrmals abgestürzt; gezählt wird. Ein Knoten, der sich "
+            "im gewählten Zeitraum nie gemeldet hat, erscheint nicht.",
             "Waiting: counts that are still inside the node (normal after a network failure, they follow). Missing: "
-            "numbers that never arrived; more than zero is a fault. Blocked: the door cannot count. A node that has not "
+            "numbers that never arrived; more than zero is a fault. Blocked or disturbed (sun, flickering light, a loose contact): the "
+            "door cannot count. Safe mode: the firmware has crashed several times; it counts. A node that has not "
             "reported in the chosen range does not appear.",
         ),
         (0, 34, 14, 8),
@@ -376,6 +372,21 @@ def nodes() -> dict[str, Any]:
                     "mappings": beam,
                 },
             ),
+            _override(
+                "byName",
+                "noisy",
+                {
+                    "displayName": Text("Licht", "Light"),
+                    "custom.cellOptions": coloured,
+                    "mappings": disturbed,
+                },
+            ),
+            _override(
+                "byName",
+                "safe",
+                {"displayName": Text("Betrieb", "Mode"), "custom.cellOptions": coloured, "mappings": safe},
+            ),
+            _override("byName", "crashes", {"displayName": Text("Abstürze", "Crashes")}),
             _override("byName", "rssi", {"displayName": Text("Funk", "Signal"), "unit": "dBm"}),
             _override(
                 "byName", "clock_error_ms", {"displayName": Text("Uhrfehler", "Clock error"), "unit": "ms"}
@@ -689,6 +700,15 @@ def _table(ref_id: str, query: str) -> dict[str, Any]:
 
 def _target(ref_id: str, query: str) -> dict[str, Any]:
     return {"refId": ref_id, "datasource": DATASOURCE, "rawQuery": True, "query": query}
+
+
+def _states(bad: Text, good: Text) -> list[dict[str, Any]]:
+    """Words for a field that is true where something is wrong."""
+    options = {
+        "true": {"index": 0, "text": bad, "color": "red"},
+        "false": {"index": 1, "text": good, "color": "green"},
+    }
+    return [{"type": "value", "options": options}]
 
 
 def _thresholds(base: str, *steps: tuple[float, str]) -> dict[str, Any]:

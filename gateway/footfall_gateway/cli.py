@@ -27,6 +27,7 @@ from footfall_gateway.toml_reader import printable, reason
 if TYPE_CHECKING:
     from footfall_gateway.ledger import Ledger
     from footfall_gateway.node_book import NodeSummary
+    from footfall_gateway.node_messages import UpdateState
 
 __all__ = ["cli", "main"]
 
@@ -291,6 +292,13 @@ def _node_lines(node: "NodeSummary", now_ms: int) -> Iterator[str]:
     yield f"  {node.node}  {', '.join(words)}"
     if node.state is not None and node.state.safe:
         yield "    SAFE MODE: its firmware ended several times in a row; it counts, and leaves out all else"
+    if node.state is not None and node.online:
+        for barrier, fault in enumerate(node.state.faults):
+            if fault:
+                noisy = barrier < len(node.state.noisy) and node.state.noisy[barrier]
+                yield f"    barrier {barrier} is {'disturbed' if noisy else 'obstructed'}, it cannot count"
+    if node.state is not None and node.state.update is not None:
+        yield f"    {_update(node.state.update)}"
     if node.configuration is not None:
         yield f"    configuration {node.configuration.rev} {_taken(node)}"
     elif node.state is not None and node.state.config_error:
@@ -303,6 +311,13 @@ def _node_lines(node: "NodeSummary", now_ms: int) -> Iterator[str]:
             f"    crashed {node.crashes} times, the last time in boot {last.boot}, told"
             f" {_ago(now_ms - last.received_ms)}: {printable(last.last_line)}"
         )
+
+
+def _update(update: "UpdateState") -> str:
+    version = printable(update.version or "?")
+    if update.error:
+        return f"update to {version} failed: {printable(update.error)}"
+    return f"update to {version}: {update.percent or 0:.0f} %"
 
 
 def _taken(node: "NodeSummary") -> str:

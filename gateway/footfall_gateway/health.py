@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.node_book import NodeBook
-from footfall_gateway.node_messages import NodeState
+from footfall_gateway.node_messages import NodeState, UpdateState
 from footfall_gateway.outage import spoken
 from footfall_gateway.outbox import Outbox, point_line, put_line
 from footfall_gateway.places import Places
@@ -29,6 +29,8 @@ class _Seen:
     lost: int = 0
     config_error: str | None = None
     safe: bool = False
+    noisy: tuple[int, ...] = ()
+    update: UpdateState | None = None
 
 
 class NodeWatch:
@@ -61,22 +63,35 @@ class NodeWatch:
             seen.since = self._now()
         if state.online:
             self._tell_changes(node, seen, state)
-        missing = self._ledger.missing(node)
+        tells = state.online and not retained and self._outbox is not None
+        missing = self._ledger.missing(node) if tells else 0
         with self._ledger.database.writing() as sql:
             self._book.put_state(sql, node, state, now_ms, retained=retained)
-            if state.online and not retained and self._outbox is not None:
+            if tells:
                 line = self._point(node, state, self._book.trouble(sql, node), missing, now_ms)
                 if line is not None:
                     put_line(sql, f"node_health {node} {now_ms}", line, now_ms)
 
     @staticmethod
     def _tell_changes(node: str, seen: _Seen, state: NodeState) -> None:
-        for barrier, (was, fault) in enumerate(zip_longest(seen.faults, state.faults, fillvalue=0)):
-            if fault and not was:
+        both = zip_longest(seen.faults, state.faults, seen.noisy, state.noisy, fillvalue=0)
+        for barrier, (was, fault, was_noisy, noisy) in enumerate(both):
+            if noisy and not was_noisy:
+                log.warning(
+                    "node %s: barrier %d is disturbed by edges that no people make, it cannot count",
+                    node,
+                    barrier,
+                )
+            elif fault and not was:
                 log.warning("node %s: barrier %d is obstructed, it cannot count", node, barrier)
             elif was and not fault:
                 log.info("node %s: barrier %d is free again", node, barrier)
-        seen.faults = state.faults
+        seen.faults, seen.noisy = state.faults, state.noisy
+        if state.update is not None and state.update.error and state.update != seen.update:
+            log.warning(
+                "node %s: update to %s failed: %s", node, state.update.version or "?", state.update.error
+            )
+        seen.update = state.update
         if state.dropped_edges > seen.dropped_edges:
             log.warning(
                 "node %s: %d edges came too fast to be kept since it booted", node, state.dropped_edges
@@ -116,6 +131,7 @@ class NodeWatch:
         fields["beam_blocked"] = any(state.faults)
         fields["missing"] = missing
         fields["safe"] = state.safe
+        fields["noisy"] = any(state.noisy)
         fields["crashes"], fields["missed_edges"], fields["recovered"] = trouble
         return point_line("node_health", {"site": placements[0].site, "node": node}, fields, now_ms)
 

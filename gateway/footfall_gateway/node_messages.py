@@ -13,13 +13,31 @@ from msgspec import Meta, Struct
 from footfall_core.payload import MAX_BATCH_BYTES, MAX_BOOT, VERSION
 from footfall_gateway.ingest import NOT_JSON, TOO_LARGE, UNKNOWN_VERSION, Refusal
 
-__all__ = ["BAD_REPLY", "BAD_STATE", "CrashReport", "NodeReply", "NodeState", "read_reply", "read_state"]
+__all__ = [
+    "BAD_REPLY",
+    "BAD_STATE",
+    "CrashReport",
+    "NodeReply",
+    "NodeState",
+    "UpdateState",
+    "read_reply",
+    "read_state",
+]
 
 BAD_STATE, BAD_REPLY = "bad state", "bad reply"  # reasons beside those of `ingest`
 
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
 _Name = Annotated[str, Meta(max_length=64)]
+_Beams = Annotated[tuple[Annotated[int, Meta(ge=0, le=3)], ...], Meta(max_length=8)]  # per barrier, as bits
 MAX_CRASH_TEXT = 1000  # characters; a traceback's last lines
+
+
+class UpdateState(Struct, frozen=True, kw_only=True):
+    """An update of the node's firmware: `percent` while it arrives, `error` where it failed."""
+
+    version: _Name | None = None
+    percent: Annotated[float, Meta(ge=0, le=100)] | None = None
+    error: Annotated[str, Meta(max_length=300)] | None = None
 
 
 class NodeState(Struct, frozen=True, kw_only=True):
@@ -31,13 +49,15 @@ class NodeState(Struct, frozen=True, kw_only=True):
     slot: _Name = ""  # of the firmware that runs; "" where it has none
     safe: bool = False  # it came to nothing several times in a row, and leaves out all but counting
     uptime_s: _Count | None = None
-    faults: Annotated[tuple[Annotated[int, Meta(ge=0, le=3)], ...], Meta(max_length=8)] = ()
+    faults: _Beams = ()
+    noisy: _Beams = ()  # of the obstructed ones, those whose edges no people make
     spool: _Count | None = None  # records that wait in its flash
     lost: _Count = 0  # records it had to give up since boot, its flash was full
     dropped_edges: _Count = 0  # edges since boot that came too fast to be kept
     heap: _Count | None = None
     rssi: Annotated[int, Meta(ge=-200, le=100)] | None = None
     clock_error_ms: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
+    update: UpdateState | None = None
     config_error: Annotated[str, Meta(max_length=300)] | None = None  # why it did not take its configuration
 
 

@@ -96,13 +96,13 @@ class Gateway:
             lambda node, text: self._receiver.say(node, topic.CONFIG, text, retain=True),
         )
         self._receiver.configure(self._configs)
-        self._configs.refresh(self.clock())
         self._jobs.append(_Job("configuration", CONFIGURE_EVERY_S, self._configure, self._crashed))
 
     def start(self) -> None:
         for line in summary(self.settings):
             log.info("%s", line)
         now_ms = self.clock()
+        self._configs.refresh(now_ms)
         latest_ms = self.ledger.clock_gone_back(now_ms)
         if latest_ms is not None:
             log.error(

@@ -18,7 +18,7 @@ SCHEMA = {  # measurement -> tags and fields, as documented
     "passersby_hour": "site door passers_by covered_s",
     "capture_hour": "site door visitors passers_by covered_s",
     "occupancy": "site persons in_today out_today capacity",
-    "node_health": "site node uptime_s heap_free spool_depth rssi clock_error_ms beam_blocked missing",
+    "node_health": "site node uptime_s heap_free spool_depth rssi clock_error_ms beam_blocked missing noisy safe crashes",
     "gateway_health": "gateway lag_s outbox quarantined records_per_s",
 }
 TARGETS = [

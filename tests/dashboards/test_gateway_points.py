@@ -77,6 +77,7 @@ class Shown:
                 NodeState(
                     online=True,
                     faults=(2,),
+                    noisy=(2,),
                     spool=17,
                     heap=61_000,
                     rssi=-61,
@@ -173,6 +174,9 @@ def test_a_blocked_beam_and_a_full_spool_are_seen(shown: Shown) -> None:
         "spool_depth": 17,
         "missing": 0,
         "beam_blocked": True,
+        "noisy": True,
+        "safe": False,
+        "crashes": 0,
         "rssi": -61,
         "clock_error_ms": -3,
         "heap_free": 61_000,

@@ -123,7 +123,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
 def node_fields(spool: int = 0, missing: int = 0, *, blocked: bool = False) -> str:
     return (
         f"uptime_s=86400i,heap_free=61000i,spool_depth={spool}i,rssi=-61i,clock_error_ms=12i,"
-        f"beam_blocked={str(blocked).lower()},missing={missing}i"
+        f"beam_blocked={str(blocked).lower()},missing={missing}i,noisy=false,safe={str(blocked).lower()},crashes=4i"
     )
 
 
@@ -307,7 +307,14 @@ def test_the_capture_rate_of_several_hours_weighs_people_and_not_hours(stored: I
 def test_each_node_shows_its_last_report(stored: InfluxDB) -> None:
     rows = table(stored, target(LIVE, "Zählknoten: letzte Meldung"), NODES_FROM, NODES_TO)
     by_node = {row["node"]: row for row in rows}
-    common = {"rssi": -61, "clock_error_ms": 12, "heap_free": 61_000, "uptime_s": 86_400}
+    common = {
+        "noisy": False,
+        "crashes": 4,
+        "rssi": -61,
+        "clock_error_ms": 12,
+        "heap_free": 61_000,
+        "uptime_s": 86_400,
+    }
     assert by_node["ff-1"] == common | {
         "Time": NODES_TO - 40_000,
         "site": "lab",
@@ -315,6 +322,7 @@ def test_each_node_shows_its_last_report(stored: InfluxDB) -> None:
         "spool_depth": 0,
         "missing": 0,
         "beam_blocked": False,
+        "safe": False,
     }
     assert by_node["ff-2"] == common | {
         "Time": FALLEN_SILENT,
@@ -323,6 +331,7 @@ def test_each_node_shows_its_last_report(stored: InfluxDB) -> None:
         "spool_depth": 412,
         "missing": 3,
         "beam_blocked": True,
+        "safe": True,
     }
     assert by_node["ff-3"]["spool_depth"] == 7
     assert len(rows) == 3

@@ -218,6 +218,35 @@ def test_the_last_state_of_a_node_is_kept_and_offline_leaves_what_it_said(desk):
     assert (one.online, one.state.rev, one.told_ms) == (True, 8, NOW_MS + 60_000)
 
 
+def test_a_disturbed_barrier_is_told_apart_from_an_obstructed_one_and_each_change_once(desk, caplog):
+    caplog.set_level(logging.INFO, "footfall_gateway")
+    story = [([0], [0]), ([2, 1], [2, 0]), ([2, 1], [2, 0]), ([2, 1], [2, 1]), ([0, 1], [0, 0]), ([0], [])]
+    desk.process(
+        *(
+            desk.message("state", {"v": 1, "online": True, "faults": faults, "noisy": noisy})
+            for faults, noisy in story
+        )
+    )
+    words = [one.message.removeprefix("node ff-1: ") for one in caplog.records if "barrier" in one.message]
+    assert words == [
+        "barrier 0 is disturbed by edges that no people make, it cannot count",
+        "barrier 1 is obstructed, it cannot count",
+        "barrier 1 is disturbed by edges that no people make, it cannot count",
+        "barrier 0 is free again",
+        "barrier 1 is free again",
+    ]
+
+
+def test_an_update_that_failed_is_told_once(desk, caplog):
+    for percent in (10, 60):
+        update = {"version": "0.2.0", "percent": percent}
+        desk.process(desk.message("state", {"v": 1, "online": True, "update": update}))
+    assert "update" not in caplog.text
+    failed = {"v": 1, "online": True, "update": {"version": "0.2.0", "error": "the signature is not right"}}
+    desk.process(desk.message("state", failed), desk.message("state", failed))
+    assert caplog.text.count("node ff-1: update to 0.2.0 failed: the signature is not right") == 1
+
+
 def test_missed_edges_of_all_spools_and_crashes_stand_in_the_nodes_health(desk):
     records = ((5, "H", 0, 3, 1), (6, "H", 1, 4, 0))
     desk.ledger.store(
