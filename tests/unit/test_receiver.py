@@ -10,7 +10,6 @@ import pytest
 
 from footfall_gateway.database import LedgerError
 from footfall_gateway.health import NodeWatch
-from footfall_gateway.ingest import Batch
 from footfall_gateway.ledger import MAX_BACK_MS, Ledger
 from footfall_gateway.link import Arrived, Inbox, Opened
 from footfall_gateway.node_book import MAX_CRASHES_KEPT, NodeBook
@@ -248,10 +247,11 @@ def test_an_update_that_failed_is_told_once(desk, caplog):
 
 
 def test_missed_edges_of_all_spools_and_crashes_stand_in_the_nodes_health(desk):
-    records = ((5, "H", 0, 3, 1), (6, "H", 1, 4, 0))
-    desk.ledger.store(
-        [Batch("ff-1", spool, 1, 1, records) for spool in ("8f3a01c2", "00c0ffee")], now_ms=NOW_MS
-    )
+    for spool in ("8f3a01c2", "00c0ffee"):
+        records = '[[5,"H",0,3,1],[6,"H",1,4,0]]'
+        batch = f'{{"v":1,"spool":"{spool}","boot":1,"seq":1,"r":{records}}}'
+        desk.process(Arrived(desk.link, "footfall/1/ff-1/records", batch.encode()))
+    assert desk.refused() == []
     desk.process(desk.message("reply", CRASH))
     desk.process(desk.message("state", {"v": 1, "online": True, "rev": 3, "safe": True}))
     [line] = [item.line for item in desk.outbox.take() if item.line.startswith("node_health")]
