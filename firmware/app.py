@@ -9,12 +9,14 @@ import gc
 import sys
 
 import node
-from board import pin_table, system
+
+from node import config  # isort: skip  # first, as it is large, and forgotten once the settings are known
+from board import system
 from board.counters import Counters
 from board.inputs import Button, Inputs
 from board.lamps import Lamps
 from footfall_core import topic
-from node import boot, config, flash, mqtt, spool, status
+from node import boot, flash, mqtt, spool, status
 from node.beacon import Beacon
 from node.clock import TimeKeeper, Uptime
 from node.commands import Commands, aside, forget
@@ -22,11 +24,18 @@ from node.console import Console
 from node.door import Door
 from node.exchange import HEARD, Exchange
 from node.journal import Journal
+from node.memory import Memory
+from node.remote import Remote, Settings
 from node.supervise import Supervisor
 from node.uplink import Uplink
 
 SENSORS_WAKE_MS = 200  # after power-up the outputs of light barriers are dead for up to 100 ms
 WATCH_S = 10  # between two feeds of the watchdog
+MEMORY_LOOKS = 6  # times WATCH_S
+MEMORY_RESTART_AFTER_MS = 3600000  # where it is short from the beginning, a restart is no help
+HEALTHY_AFTER_MS = 120000
+SAFE_FOR_MS = 3600000  # then a normal start is tried
+SAFE_SPOOL_KB = 128
 IDENTIFY_MS = 10000
 ANSWER_FIRST_MS = 1000  # before a restart on command: time for the answer to go out
 PATIENCE_BEFORE_RESTART = 50  # tenths of a second, for whoever is in a door
@@ -37,33 +46,46 @@ class Node:
 
     def __init__(self):
         # what it is, and what it keeps
-        self.settings = settings = config.load(system.node_name())
-        self.trial, self.connect_error = self.begin_trial()
-        self.gateway_heard = False
         self.uptime = Uptime()
-        outside = tuple([n for n, barrier in enumerate(settings.barriers) if barrier["role"] != config.DOOR])
-        self.spool = spool.Spool(max_bytes=settings.spool_kb * 1024, outside=outside)
-        boot.number(self.spool.open())
+        self.time = None
+        self.supervisor = Supervisor(
+            system.stop_with_traceback,
+            self.restart,
+            keep_crash=self.keep_crash,
+            safe=boot.safe(),
+            now_ms=self.uptime.now,
+        )
+        name = system.node_name()
+        self.settings = settings = self.make_settings(name)
+        self.trial, self.connect_error = self.part("new connection", self.begin_trial) or (None, None)
+        self.gateway_heard = False
+        self.spool = self.part("spool", self.make_spool, "spool", settings.spool_kb)
+        if not self.spool:  # what is in it stays there, for a later start or for whoever reads it out
+            self.spool = self.make_spool("spool-safe", SAFE_SPOOL_KB)
         self.doors = []
         self.journal = Journal(self.spool, self.uptime, self.doors)
         reset_cause, clock_went_on = system.how_it_woke()
         self.cause = self.journal.note_boot(boot.cause(reset_cause), settings.revision)
         self.introduce()
         self.watchdog = system.Watchdog(settings.watchdog_s and max(settings.watchdog_s, 3 * WATCH_S))
-        self.supervisor = Supervisor(system.stop_with_traceback, self.restart)
+        self.memory = Memory(system.free_heap, system.room_for)
+        self.healthy = boot.safe()  # in safe mode it does not matter
 
         # what it counts
-        self.carriers = self.make_carriers() if settings.carriers else None  # before a beam is looked at
+        self.carriers = None
+        if settings.carriers:
+            self.carriers = self.part("carriers", self.make_carriers)  # before a beam is looked at
         for number, barrier in enumerate(settings.barriers):
-            beams = Inputs((barrier["outer"], barrier["inner"]), settings.blocked_level, Counters)
-            self.doors.append(Door(number, beams, barrier, self.journal.append, self.uptime))
-        self.terminal = self.make_terminal() if settings.buttons else None
+            door = self.part("door %d" % number, self.make_door, number, barrier)
+            if door:
+                self.doors.append(door)
+        self.terminal = self.part("terminal", self.make_terminal) if settings.buttons else None
 
         # how it reaches the gateway
-        self.wifi = self.make_wifi() if settings.wifi else None
+        self.wifi = self.part("WiFi", self.make_wifi) if settings.wifi else None
         self.batch_records = spool.BATCH_RECORDS
         self.console = Console()
-        self.client = self.make_cable() if settings.serial else self.make_mqtt_client()
+        self.client = self.part("link", self.make_cable if settings.serial else self.make_mqtt_client)
         self.exchange = exchange = Exchange(self.client, settings.node)
 
         # what they tell each other
@@ -82,13 +104,16 @@ class Node:
         self.status = status.Status(
             self.state, exchange.publisher(topic.STATE, retain=True), settings.state_s
         )
-        self.remote = config.Remote(settings, self.configured)
-        lamp = Lamps((settings.status,)) if settings.status is not None else None
-        self.beacon = Beacon(lamp, self.doors, self.terminal, exchange.connected, self.status.changed)
-        self.boot_button = Button(pin_table.BOOT_BUTTON)
+        # In safe mode a new configuration is kept for the next start, and not taken.
+        self.remote = Remote(self.make_settings(name, len) if boot.safe() else settings, self.configured)
+        lamp = self.part("lamp", Lamps, (settings.status,)) if settings.status is not None else None
+        self.beacon = Beacon(
+            lamp, self.doors, self.terminal, exchange.connected, self.status.changed, safe=boot.safe()
+        )
+        self.boot_button = self.part("BOOT button", self.make_boot_button)
         self.updater = None  # while an update is under way
         self.vouched = False  # for the new firmware, by who sent it over a cable
-        self.update_told = aside("trial") if flash.read("update.json") else None
+        self.update_told = self.part("update", aside, "trial") if flash.read("update.json") else None
         actions = {
             "align": lambda values: self.beacon.align(bool(values.get("on"))),
             "connect": lambda values: aside("connect", self, values),
@@ -110,14 +135,53 @@ class Node:
         }
         if not settings.serial:
             self.hear_on_console()
+        self.telling = None
+        self.tell_crash = exchange.publisher(topic.REPLY)
         exchange.on_connect = [
             lambda: print("%s: connected as %s" % ("cable" if settings.serial else "broker", settings.node)),
             self.uplink.connected,
             self.time.connected,
             self.status.changed,
+            self.tell_crashes,
         ]
 
-    # ---- parts that not every node has
+    # ---- parts that not every node has, or that may fail
+
+    def part(self, name, make, *arguments):
+        """What make(*arguments) gives. In safe mode None where it fails: what else there is goes on without it."""
+        if not boot.safe():
+            return make(*arguments)
+        try:
+            return make(*arguments)
+        except Exception as error:
+            self.supervisor.failed(name, error)
+            print("%s: left out" % name)
+            return None
+
+    def make_settings(self, name, report=print):
+        return Settings(
+            self.part("settings", config.load, name, report, not boot.safe()) or config.Settings(name)
+        )
+
+    def make_spool(self, folder, kb):
+        barriers = enumerate(self.settings.barriers)
+        outside = tuple([n for n, barrier in barriers if barrier["role"] != config.DOOR])
+        opened = spool.Spool(folder, max_bytes=kb * 1024, outside=outside)
+        boot.number(opened.open())
+        return opened
+
+    def make_boot_button(self):
+        from board import pin_table
+
+        return Button(pin_table.BOOT_BUTTON)
+
+    def make_door(self, number, barrier):
+        beams = Inputs(
+            (barrier["outer"], barrier["inner"]),
+            self.settings.blocked_level,
+            None if boot.safe() else Counters,
+        )
+        return Door(number, beams, barrier, self.journal.append, self.uptime)
 
     def begin_trial(self):
         """(connect.Trial or None, why the last one failed or None)."""
@@ -205,6 +269,11 @@ class Node:
                 self.spool.next_seq,
             )
         )
+        if boot.safe():
+            print(
+                "safe mode, as starts in a row came to nothing; a normal one in %d min"
+                % (SAFE_FOR_MS // 60000)
+            )
 
     def state(self):
         """The state topic's content."""
@@ -229,7 +298,8 @@ class Node:
             "dropped_edges": sum([door.lost_edges() for door in self.doors]),
             "clock": self.time.known,
             "clock_error_ms": self.time.error_ms,
-            "heap": system.free_heap(),
+            "heap": self.memory.look(),
+            "heap_low": self.memory.lowest,
             "rssi": self.wifi.rssi() if self.wifi else None,
             "connects": self.exchange.connects(),
             "failures": self.supervisor.failures,
@@ -261,6 +331,7 @@ class Node:
     def told_time(self, values):
         self.gateway_heard = True
         self.time.answered(values)
+        self.tell_crashes()  # the gateway listens
 
     def update(self, values):
         if not self.updater:
@@ -274,6 +345,12 @@ class Node:
         forget("updater")
 
     def restart_soon(self, _values, reason="command"):
+        boot.give_it_a_try(0)
+        self.restart_when_quiet(reason)
+
+    def restart_when_quiet(self, reason):
+        """Restart the board once nobody is in a door, or after a few seconds."""
+
         async def restart():
             await asyncio.sleep_ms(ANSWER_FIRST_MS)
             for _ in range(PATIENCE_BEFORE_RESTART):
@@ -283,6 +360,19 @@ class Node:
             self.restart(reason)
 
         self.restarting = asyncio.create_task(restart())
+
+    def keep_crash(self, text):
+        boot.keep_crash(text)
+        self.tell_crashes()
+
+    def tell_crashes(self):
+        """What is new in the log of crashes, to a gateway that has been heard of in this boot."""
+        if not self.time or not self.time.told or "== new " not in (flash.read("crash.txt") or ""):
+            return
+        if self.telling is None or self.telling.done():
+            from node import crash
+
+            self.telling = asyncio.create_task(crash.tell(self.exchange, self.tell_crash))
 
     def restart(self, reason):
         """Restart the board, with everything counted so far in flash."""
@@ -307,11 +397,22 @@ class Node:
     # ---- tasks: each sleeps until something happens, and runs for ever
 
     async def keep_watch(self):
-        """Feed the watchdog; tell faults to whoever asks for the state."""
+        """Feed the watchdog; tell faults to whoever asks for the state; look after memory, clock and the loader's notes."""
+        looks = 0
         while True:
             await asyncio.sleep(WATCH_S)
             self.watchdog.feed()
             self.time.keep_clock()
+            looks += 1
+            short = looks % MEMORY_LOOKS == 0 and self.memory.short()
+            if short and self.uptime.now() > MEMORY_RESTART_AFTER_MS:
+                self.restart_when_quiet("memory short")
+            if boot.safe() and self.uptime.now() > SAFE_FOR_MS:
+                boot.give_it_a_try(2)  # one more that comes to nothing, and it is the safe mode again
+                self.restart_when_quiet("end of safe mode")
+            if not self.healthy and self.uptime.now() > HEALTHY_AFTER_MS and self.supervisor.calm():
+                self.healthy = True
+                boot.healthy()
             for part in self.doors + ([self.terminal] if self.terminal else []):
                 if part.changed:
                     part.changed = False
@@ -335,7 +436,8 @@ class Node:
         yield "alive", lambda: self.journal.keep_alive(self.settings.alive_s)
         yield "watch", self.keep_watch
         yield "beacon", self.beacon.keep
-        yield "button", lambda: self.beacon.watch_button(self.boot_button)
+        if self.boot_button:
+            yield "button", lambda: self.beacon.watch_button(self.boot_button)
         yield "console", self.console.listen
         yield "commands", self.commands.answer
         if boot.on_trial():
@@ -357,7 +459,12 @@ class Node:
 async def main():
     """Build the node and let it run."""
     await asyncio.sleep_ms(SENSORS_WAKE_MS)
+    global config  # noqa: PLW0603
     this_node = Node()
+    del config
+    node.forget(
+        "node.config", "board.pin_table", "board.pins_esp32", "board.pins_esp32s3", "board.pins_esp32c3"
+    )
     gc.threshold(gc.mem_free() // 4)  # loading is over: fewer collections, for which interrupts wait
     keep = this_node.supervisor.keep
     await asyncio.gather(*[keep(name, start) for name, start in this_node.tasks()])

@@ -15,6 +15,7 @@ start.json, notes between starts; node/boot.py writes them too. Missing or damag
     failed  why the last trial was over, for the node to tell; node/boot.py removes it
     short   starts in a row that did not get as far as "healthy" (node/boot.py sets 0), this one included. A start after a power
             cut does not count. More than SHORT_RUNS, and the firmware is asked for its safe mode
+    loading the slot that is being imported; still there at the next start, that slot hung the board or brought it down
     why     the cause of this start where it is the loader's own doing ("crash: ValueError")
 
 crash.txt, the last crashes, at most LONGEST_LOG characters, oldest first. Each begins with a line
@@ -26,7 +27,8 @@ boot 0: it came to nothing before its number was known. node/crash.py makes "tol
 facts, what the firmware gets: a dict with `slot` ("" for the search path), `trial` and `safe` (bool), `why` (text, may be
 empty), `keep_crash(text, boot, fw, slot)`; the firmware adds `boot` and `fw` for the loader. A later loader may tell more.
 
-Ctrl-C, which is what mpremote sends, leads to the REPL and is no crash.
+Ctrl-C, which is what mpremote sends, leads to the REPL and is no crash. A watchdog cannot be stopped: it is given an hour, so that
+there is time for copying, and a prompt that somebody forgot counts again afterwards.
 """
 
 import gc
@@ -49,6 +51,7 @@ WATCHDOG_S = 180  # for importing, and for reading a full spool; then the firmwa
 PAUSE_S = 1  # before a restart, for the console
 PAUSE_SAFE_S = 60  # ... where the safe mode crashed too: each start wears the flash
 NOTHING_WORKS_S = 300
+AT_THE_PROMPT_S = 3600
 
 
 def read(name, most):
@@ -75,13 +78,13 @@ def write(name, text):
 def read_notes():
     """What start.json says, and of that only what makes sense."""
     try:
-        found = json.loads(read(NOTES, 1000))
+        found = json.loads(read(NOTES, 400))
     except Exception:  # whatever a damaged file makes of the parser
         found = None
     notes = {}
     if isinstance(found, dict):
         for key, value in found.items():
-            if key in ("slot", "trial"):
+            if key in ("slot", "trial", "loading"):
                 good = value in SLOTS
             elif key in ("tries", "short"):
                 good = type(value) is int and 0 <= value < 1000
@@ -130,13 +133,23 @@ def choose(notes, after_power_cut):
         over(notes, "it did not reach the gateway")
     elif trial:
         notes["tries"] = tries - 1
+    else:
+        notes.pop("tries", None)
+    hung = notes.pop("loading", None)
     order = [slot for slot in found if slot == notes.get("slot")] + [
         slot for slot in found if slot not in (notes.get("slot"), trial)
     ]
     if notes["short"] > TURN_ABOUT_AFTER and notes["short"] & 1:
         order.reverse()
+    if hung in order and not after_power_cut:
+        print("loader: slot %s did not get through its start" % hung)
+        order.remove(hung)
+        order.append(hung)
     order.append("")
     why = notes.pop("why", "")
+    first = trial if "trial" in notes else order[0]
+    if first:
+        notes["loading"] = first
     written = write_notes(notes)
     on_trial = "trial" in notes and written  # a try that cannot be counted would never end
     if on_trial:
@@ -221,9 +234,11 @@ def run_something():
                 keep_crash(shown(error), 0, "?", slot, not safe)
             if on_trial:
                 over(notes, type(error).__name__)
-                write_notes(notes)
                 on_trial = False
+            notes.pop("loading", None)
+            write_notes(notes)
             continue
+        loaded()
         run(app, {"slot": slot, "trial": on_trial, "safe": safe, "why": why, "keep_crash": keep_crash})
         return PAUSE_SAFE_S if safe else PAUSE_S
     print(
@@ -232,6 +247,13 @@ def run_something():
         % (NOTHING_WORKS_S // 60)
     )
     return NOTHING_WORKS_S
+
+
+def loaded():
+    """Whatever was being imported did not bring the board down."""
+    notes = read_notes()
+    if notes.pop("loading", None):
+        write_notes(notes)
 
 
 def run(app, facts):
@@ -243,16 +265,22 @@ def run(app, facts):
         error = caught
     keep_crash(shown(error), facts.get("boot", 0), facts.get("fw", "?"), facts["slot"], not facts["safe"])
     notes = read_notes()  # the firmware may have written to them
-    notes["why"] = "crash: " + type(error).__name__
+    notes["why"] = ("crash: " + type(error).__name__)[:40]
     write_notes(notes)
 
 
+watchdog = start_watchdog()
 try:
-    watchdog = start_watchdog()
     wait(run_something(), watchdog)
     machine.reset()
 except KeyboardInterrupt:
+    if watchdog:
+        machine.WDT(timeout=AT_THE_PROMPT_S * 1000)
     notes = read_notes()
     notes["short"] = 0  # somebody looks after it
+    notes.pop("loading", None)
     write_notes(notes)
-    print("Stopped by Ctrl-C. Ctrl-D starts the firmware again.")
+    print(
+        "Stopped by Ctrl-C. Ctrl-D starts the firmware again%s."
+        % (", or the watchdog in an hour" if watchdog else "")
+    )

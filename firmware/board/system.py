@@ -2,6 +2,7 @@
 
 import binascii
 import gc
+import io
 import os
 import struct
 import sys
@@ -45,6 +46,15 @@ def free_heap():
     return gc.mem_free()
 
 
+def room_for(wanted_bytes):
+    """True where that many bytes of heap are free in one piece. Just after `free_heap`, which collects the garbage."""
+    try:
+        bytearray(wanted_bytes)
+    except MemoryError:
+        return False
+    return True
+
+
 def free_flash_kb():
     """Kilobytes that the flash has left for files."""
     block_bytes, _, blocks, free_blocks = os.statvfs(".")[:4]
@@ -53,8 +63,14 @@ def free_flash_kb():
 
 
 def stop_with_traceback(error):
-    """Show an exception that nobody expected, for whoever looks at the console."""
+    """Show an exception that nobody expected, for whoever looks at the console. Returns what was shown."""
     sys.print_exception(error)
+    shown = io.StringIO()
+    try:
+        sys.print_exception(error, shown)
+        return shown.getvalue()
+    except MemoryError:
+        return type(error).__name__
 
 
 class Watchdog:

@@ -6,6 +6,7 @@ The lamp, where one is configured:
     a short flash every 2 s      counting into flash, no connection
     slow blinking                a beam is obstructed: not counting
     fast blinking                a beam flickers as no people do (sun, a loose contact): not counting
+    two short flashes every 2 s  safe mode: counting with what works, see main.py
 
 Aligning (command `align`, or the board's BOOT button held for 5 s) has the lamp while it lasts: node/aligning.py.
 """
@@ -24,8 +25,9 @@ class Beacon:
     """lamp: board.lamps.Lamps of one pin, or None; terminal: node.terminal.Terminal or None. in_touch() tells whether there is a
     connection; changed() tells the state."""
 
-    def __init__(self, lamp, doors, terminal, in_touch, changed, report=print):
+    def __init__(self, lamp, doors, terminal, in_touch, changed, report=print, safe=False):
         self._lamp = lamp
+        self._safe = safe
         self._terminal = terminal
         self._doors = doors
         self._in_touch = in_touch
@@ -87,6 +89,9 @@ class Beacon:
                 await self._flash(125, 125)
             elif any(door.faults() for door in self._doors):
                 await self._flash(500, 500)
+            elif self._safe:
+                await self._flash(100, 200)
+                await self._flash(100, 1600)
             elif not self._in_touch():
                 await self._flash(100, 1900)
             else:

@@ -48,7 +48,7 @@ class TimeKeeper:
 
     def __init__(self, uptime, publish, append, keep_clock, report=print):
         self.known = False
-        self._told = False  # known from the gateway, in this boot
+        self.told = False  # known from the gateway, in this boot
         self.error_ms = None  # how far our clock was off at the latest answer, by the one before it
         self._uptime = uptime
         self._publish = publish
@@ -84,7 +84,7 @@ class TimeKeeper:
 
     def connected(self):
         """There is a connection anew: ask at once, unless the gateway has told the time."""
-        if not self._told:
+        if not self.told:
             self._wake.set()
 
     async def keep(self, is_connected):
@@ -95,8 +95,8 @@ class TimeKeeper:
                 self._asked_at = self._uptime.now()
                 await self._publish('{"v":1,"ask":"time","t":%d}' % self._asked_at)
             # Where it has been told, an answer that stays out or comes too late is no reason to ask all the time.
-            await self._woken(RETRY_S if asking and not self._told else ASK_AGAIN_S)
-            if self._told and self._asked_at is None:
+            await self._woken(RETRY_S if asking and not self.told else ASK_AGAIN_S)
+            if self.told and self._asked_at is None:
                 await self._woken(ASK_AGAIN_S)
 
     async def _woken(self, within_s):
@@ -117,7 +117,7 @@ class TimeKeeper:
         if not isinstance(utc_ms, int) or not EARLIEST_UTC_MS <= utc_ms <= LATEST_UTC_MS:
             self._report("time: the gateway answered %s, not taken" % utc_ms)
             return
-        if now - asked_at > (GOOD_ROUND_TRIP_MS if self._told else LONGEST_ROUND_TRIP_MS):
+        if now - asked_at > (GOOD_ROUND_TRIP_MS if self.told else LONGEST_ROUND_TRIP_MS):
             self._report("time: the answer took %d ms, asking again later" % (now - asked_at))
             return
         self._asked_at = None
@@ -130,7 +130,7 @@ class TimeKeeper:
         self._keep_clock(utc_ms)
         flash.write(_FILE, '{"utc":%d}' % utc_ms)
         self.known = True
-        if not self._told:
-            self._told = True
+        if not self.told:
+            self.told = True
             self._report("time: learned from the gateway")
         self._wake.set()

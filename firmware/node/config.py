@@ -3,38 +3,27 @@
 A node must count whatever its settings look like: what cannot be used is named on the console, one line each, and the
 default holds. What arrives over the config topic is taken as a whole or refused as a whole, and kept in remote.json so that
 a start without a network knows it.
+
+Large, and needed at the start only: then app.py forgets it. What the config topic may change is in node/remote.py.
 """
 
 import json
 
-from micropython import const
-
 from board import pin_table
-from footfall_core import beam, button, payload, record, topic
+from footfall_core import record, topic
 from node import flash
+from node.limits import BARRIER, PANEL, SettingError, a_list, number
+from node.remote import REMOTE_FILE, apply_remote
 
 FILE = "config.json"
-REMOTE_FILE = "remote.json"
 DOOR = "door"
 PASSERS_BY = "passers-by"
-_SHOWN = const(60)  # characters of a refused value
-_LONGEST_REASON = const(200)
 _CARRIERS_HZ = (
     38000,
     56000,
 )  # the frequencies of TSSP receivers that differ enough for two beams side by side
 
 # setting -> (default, least, most)
-_BARRIER = {
-    "glitch_ms": (beam.GLITCH_MS, 0, 1000),
-    "min_block_ms": (beam.MIN_BLOCK_MS, 0, 5000),
-    "blocked_after_ms": (beam.BLOCKED_AFTER_MS, 1000, 3600000),
-}
-_PANEL = {
-    "lockout_ms": (button.LOCKOUT_MS, 0, 60000),
-    "debounce_ms": (button.DEBOUNCE_MS, 1, 1000),
-    "question": (0, 0, record.MAX_COUNT),
-}
 _NODE = {
     "blocked_level": (1, 0, 1),  # a broken beam, a cut cable and a sensor without power all read high
     "pressed_level": (0, 0, 1),
@@ -48,28 +37,8 @@ _MQTT = {"port": (None, 1, 65535), "keepalive_s": (30, 5, 600), "deadline_s": (1
 _KNOWN = (
     ("node", "wifi", "mqtt", "serial", "status", "carriers", "carriers_hz", "barriers", "buttons", "lamps")
     + tuple(_NODE)
-    + tuple(_PANEL)
+    + tuple(PANEL)
 )
-
-
-class SettingError(ValueError):
-    """A setting that cannot be used: which, what stands there, what was expected."""
-
-    def __init__(self, where, value, expected):
-        shown = json.dumps(value)
-        if len(shown) > _SHOWN:
-            shown = shown[:_SHOWN] + "..."
-        super().__init__("%s is %s, expected %s" % (where, shown, expected))
-
-
-def _number(values, name, bounds, where):
-    default, least, most = bounds
-    value = values.get(name, default)
-    if value is default:
-        return value
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise SettingError(where + name, value, "a whole number from %d to %d" % (least, most))
-    return value
 
 
 def _text(values, name, where, longest=64, default=None):
@@ -85,15 +54,6 @@ def _object(values, name):
     value = values.get(name)
     if value is not None and not isinstance(value, dict):
         raise SettingError(name, value, "{...}")
-    return value
-
-
-def _list(values, name, default, longest):
-    value = values.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, list) or len(value) > longest:
-        raise SettingError(name, value, "a list of at most %d" % longest)
     return value
 
 
@@ -116,7 +76,7 @@ class Settings:
         self.serial = False  # True: records go over the USB cable, not to a broker
         self.barriers = [
             dict(
-                [("outer", pin_table.OUTER), ("inner", pin_table.INNER), ("role", DOOR)] + _defaults(_BARRIER)
+                [("outer", pin_table.OUTER), ("inner", pin_table.INNER), ("role", DOOR)] + _defaults(BARRIER)
             )
         ]
         self.buttons = ()
@@ -124,7 +84,7 @@ class Settings:
         self.status = None  # pin of the status lamp
         self.carriers = ()  # pins of bare emitters
         self.carriers_hz = _CARRIERS_HZ
-        for setting, default in _defaults(_NODE) + _defaults(_PANEL):
+        for setting, default in _defaults(_NODE) + _defaults(PANEL):
             setattr(self, setting, default)
         self.revision = 0
 
@@ -133,8 +93,8 @@ def _defaults(table):
     return [(name, bounds[0]) for name, bounds in table.items()]
 
 
-def load(name, report=print):
-    """The Settings from config.json and remote.json; `name` is the node's name where none is set."""
+def load(name, report=print, remote=True):
+    """The Settings from config.json and (unless remote=False) remote.json; `name` is the node's name where none is set."""
     settings = Settings(name)
     text = flash.read(FILE)
     if text is None:
@@ -151,7 +111,7 @@ def load(name, report=print):
             report("%s: not a JSON object; counting with the default pins, without a network" % FILE)
             values = {}
         _take(settings, values, report)
-    kept = flash.read(REMOTE_FILE)
+    kept = flash.read(REMOTE_FILE) if remote else None
     if kept is not None:
         try:
             apply_remote(settings, kept)
@@ -177,7 +137,7 @@ def _take(settings, values, report):
         _take_status,
         _take_carriers,
     ]
-    parts += [_number_taker(name, bounds) for table in (_NODE, _PANEL) for name, bounds in table.items()]
+    parts += [_number_taker(name, bounds) for table in (_NODE, PANEL) for name, bounds in table.items()]
     for take in parts:
         try:
             take(settings, values, used)
@@ -187,7 +147,7 @@ def _take(settings, values, report):
 
 def _number_taker(name, bounds):
     def take(settings, values, _used):
-        setattr(settings, name, _number(values, name, bounds, ""))
+        setattr(settings, name, number(values, name, bounds, ""))
 
     return take
 
@@ -212,7 +172,7 @@ def _take_mqtt(settings, values, _used):
     mqtt = _object(values, "mqtt")
     if mqtt is None:
         return
-    taken = {name: _number(mqtt, name, bounds, "mqtt.") for name, bounds in _MQTT.items()}
+    taken = {name: number(mqtt, name, bounds, "mqtt.") for name, bounds in _MQTT.items()}
     for name in ("host", "user", "password", "ca", "server_name"):
         taken[name] = _text(mqtt, name, "mqtt.", 128)
     if taken["host"] is None:
@@ -238,7 +198,7 @@ def _take_serial(settings, values, _used):
 def _take_barriers(settings, values, used):
     default = [barrier[beam_name] for barrier in settings.barriers for beam_name in ("outer", "inner")]
     used.extend(default)  # so that buttons and lamps keep off them if this fails
-    barriers = _list(values, "barriers", None, record.MAX_BARRIERS)
+    barriers = a_list(values, "barriers", None, record.MAX_BARRIERS)
     if barriers is None:
         return
     pins = []
@@ -253,8 +213,8 @@ def _take_barriers(settings, values, used):
         one["role"] = barrier.get("role", DOOR)
         if one["role"] not in (DOOR, PASSERS_BY):
             raise SettingError(where + "role", one["role"], '"%s" or "%s"' % (DOOR, PASSERS_BY))
-        for name, bounds in _BARRIER.items():
-            one[name] = _number(barrier, name, bounds, where)
+        for name, bounds in BARRIER.items():
+            one[name] = number(barrier, name, bounds, where)
         taken.append(one)
     settings.barriers = taken
     used[:] = pins
@@ -274,10 +234,10 @@ def _take_status(settings, values, used):
 
 
 def _take_carriers(settings, values, used):
-    frequencies = _list(values, "carriers_hz", _CARRIERS_HZ, len(_CARRIERS_HZ))
+    frequencies = a_list(values, "carriers_hz", _CARRIERS_HZ, len(_CARRIERS_HZ))
     for hz in frequencies:
-        _number({"hz": hz}, "hz", (None, 30000, 60000), "carriers_")
-    pins = _list(values, "carriers", (), len(frequencies))
+        number({"hz": hz}, "hz", (None, 30000, 60000), "carriers_")
+    pins = a_list(values, "carriers", (), len(frequencies))
     settings.carriers = tuple(
         [_pin(pin, pin_table.OUTPUTS, used, "carriers[%d]" % i) for i, pin in enumerate(pins)]
     )
@@ -285,64 +245,5 @@ def _take_carriers(settings, values, used):
 
 
 def _pins(values, name, allowed, used):
-    pins = _list(values, name, (), record.MAX_BUTTONS)
+    pins = a_list(values, name, (), record.MAX_BUTTONS)
     return tuple([_pin(pin, allowed, used, "%s[%d]" % (name, i)) for i, pin in enumerate(pins)])
-
-
-class Remote:
-    """The config topic: takes or refuses what arrives. changed(taken) is called after either."""
-
-    def __init__(self, settings, changed, report=print):
-        self.error = None  # why the latest configuration was refused
-        self._settings = settings
-        self._changed = changed
-        self._report = report
-        self._text = flash.read(REMOTE_FILE)
-
-    def received(self, text):
-        """A configuration, as received; the one we have comes again with every connection."""
-        if text == self._text:
-            return
-        try:
-            apply_remote(self._settings, text)
-        except ValueError as error:
-            self.error = str(error)[:_LONGEST_REASON]
-            self._report("configuration refused, the old one holds: %s" % error)
-            self._changed(False)
-            return
-        self.error = None
-        self._text = text
-        flash.write(REMOTE_FILE, text)
-        self._report("configuration: revision %d" % self._settings.revision)
-        self._changed(True)
-
-
-def apply_remote(settings, text):
-    """Take what the config topic says into `settings`. Raises ValueError, and changes nothing, if any of it is no good.
-
-    Known are rev, barriers (a list of limits, in the order of the barriers), lockout_ms, debounce_ms and question; other keys
-    are left alone, a later gateway may send them to later nodes.
-    """
-    values = payload.loads(text)
-    revision = _number(values, "rev", (None, 0, record.MAX_COUNT), "")
-    if revision is None:
-        raise SettingError("rev", None, "the revision of the configuration")
-    panel = {name: _number(values, name, bounds, "") for name, bounds in _PANEL.items() if name in values}
-    limits = _list(values, "barriers", (), len(settings.barriers))
-    taken = []
-    for i, barrier in enumerate(limits):
-        where = "barriers[%d]." % i
-        if not isinstance(barrier, dict):
-            raise SettingError(where[:-1], barrier, "{...}")
-        taken.append(
-            {
-                name: _number(barrier, name, bounds, where)
-                for name, bounds in _BARRIER.items()
-                if name in barrier
-            }
-        )
-    for barrier, changes in zip(settings.barriers, taken):
-        barrier.update(changes)
-    for name, value in panel.items():
-        setattr(settings, name, value)
-    settings.revision = revision
