@@ -1,4 +1,4 @@
-"""The real programs behind the simulation: MicroPython, and for the tests mosquitto and InfluxDB.
+"""The real programs behind the simulation: MicroPython, and for the tests mosquitto, InfluxDB and a JavaScript engine.
 
 `find(name)` takes, in this order: the program named by an environment variable, the system's own if it is new enough,
 or a private copy of the Debian package, fetched once into the parts folder (`FOOTFALL_PARTS`, by default `.parts` beside
@@ -148,6 +148,18 @@ _RECIPES = {
         packages=("influxdb", "libc6"),
         program="usr/bin/influxd",
         install="influxdb",
+    ),
+    "quickjs": _Recipe(
+        title="QuickJS",
+        programs=("qjs",),
+        override="FOOTFALL_QUICKJS",
+        probe=("-h",),
+        version=r"QuickJS version (\d{4})",  # its versions are dates
+        at_least=(2021,),
+        below=(3000,),
+        packages=("quickjs", "libc6"),
+        program="usr/bin/qjs",
+        install="quickjs",
     ),
 }
 NAMES = tuple(_RECIPES)
