@@ -8,11 +8,11 @@ VENV_BIN = .venv/bin
 DEVICE_FILES = $(shell find firmware -name '*.py' -not -path '*/.*' | sort)
 
 # Several targets in one call share one installation that serves them all
-EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check% format drawings enclosure soak firmware-report,$(MAKECMDGOALS)),dev,demo))
+EXTRAS = $(if $(filter bench,$(MAKECMDGOALS)),dev bench,$(if $(filter test check% format drawings enclosure soak firmware-report web-flasher,$(MAKECMDGOALS)),dev,demo))
 
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help demo test check bench firmware-report soak accuracy drawings enclosure notice format clean distclean setup parts
+.PHONY: help demo test check bench web-flasher firmware-report soak accuracy drawings enclosure notice format clean distclean setup parts
 .PHONY: check-format check-lint check-types check-firmware-types check-imports check-device-files
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench     the compiled counting engine against hand-written C, numba and pure Python'
 	@echo 'make soak      a month of the real firmware with daily WiFi losses, power cuts and restarts, in about 10 minutes'
 	@echo 'make firmware-report   heap, code, flash, times and wear of the firmware, measured, into docs/firmware-report.md'
+	@echo 'make web-flasher MICROPYTHON=FILE_OR_FOLDER   a page that sets up boards from a browser, into build/web-flasher'
 	@echo 'make accuracy  how often single people, groups, bags, children ... are counted right'
 	@echo 'make drawings  the circuits, plans and tables of hardware/, from their text'
 	@echo 'make enclosure the parts to print and their pictures, from hardware/enclosure/*.scad (needs OpenSCAD)'
@@ -74,6 +75,9 @@ soak: parts
 
 firmware-report: parts
 	@$(VENV_BIN)/python -m tests.bench.firmware_report
+
+web-flasher: setup
+	@$(VENV_BIN)/python -m footfall_gateway.commissioning.web_flasher build/web-flasher $(MICROPYTHON)
 
 accuracy: setup
 	@$(VENV_BIN)/footfall simulate accuracy

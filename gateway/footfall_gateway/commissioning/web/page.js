@@ -21,11 +21,11 @@ const WORDS = {
     },
   },
   de: {
-    sending: "Wird übertragen … die Platine braucht bis zu einer halben Minute.",
-    taken: "Die Platine hat die Einstellungen übernommen und startet neu. Sie probiert sie drei Minuten lang aus; erreicht sie das Gateway nicht, gilt wieder, was vorher galt.",
-    refused: "Die Platine hat die Einstellungen abgelehnt: ",
-    silent: "Die Platine antwortet nicht. Ist Footfall darauf (Schritt 2)? Benutzt ein anderes Programm oder ein anderer Tab das Kabel? Stecker ziehen, wieder einstecken, noch einmal versuchen.",
-    named: "Diese Platine heißt ",
+    sending: "Wird übertragen … das Board braucht bis zu einer halben Minute.",
+    taken: "Das Board hat die Einstellungen übernommen und startet neu. Es probiert sie drei Minuten lang aus; erreicht es das Gateway nicht, gilt wieder, was vorher galt.",
+    refused: "Das Board hat die Einstellungen abgelehnt: ",
+    silent: "Das Board antwortet nicht. Ist Footfall darauf (Schritt 2)? Benutzt ein anderes Programm oder ein anderer Tab das Kabel? Stecker ziehen, wieder einstecken, noch einmal versuchen.",
+    named: "Dieses Board heißt ",
     noPort: "Es wurde kein Anschluss ausgewählt.",
     busy: "Der Anschluss lässt sich nicht öffnen: Ein anderes Programm oder ein anderer Tab benutzt ihn.",
     fields: {
