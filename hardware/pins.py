@@ -108,6 +108,7 @@ BUTTONS = {tuple(numbered(chip, "button"))!r}
 LAMPS = {tuple(numbered(chip, "lamp"))!r}
 STATUS = {roles["status"]}
 CARRIERS = {tuple(numbered(chip, "carrier"))!r}
+BOOT_BUTTON = {chip["boot_button"]}
 '''
 
 

@@ -400,8 +400,10 @@ def status_lamp(s: Sheet) -> None:
     s.below(
         -2.4,
         {
-            "de": "Leuchtet: zählt und ist verbunden. Kurzes Blitzen alle 2 s: keine Verbindung. Langsames Blinken: ein Strahl ist verdeckt.",
-            "en": "Lit: counts and is in touch. A short flash every 2 s: no connection. Slow blinking: a beam is obstructed.",
+            "de": "Leuchtet: zählt und ist verbunden. Kurzes Blitzen alle 2 s: zählt, aber keine Verbindung.\n"
+            "Langsames Blinken: ein Strahl ist unterbrochen. Schnelles Blinken: ein Strahl flackert. Beides: zählt nicht.",
+            "en": "Lit: counts and is in touch. A short flash every 2 s: counts, but no connection.\n"
+            "Slow blinking: a beam is broken. Fast blinking: a beam flickers. Both: not counting.",
         },
     )
 

@@ -28,6 +28,4 @@ BUTTONS = _pins.BUTTONS
 LAMPS = _pins.LAMPS
 STATUS = _pins.STATUS
 CARRIERS = _pins.CARRIERS
-
-# The button that every board has beside its reset button; pressed = low. The chip looks at it at a reset only.
-BOOT_BUTTON = 9 if chip(getattr(sys.implementation, "_machine", "")) == "esp32c3" else 0
+BOOT_BUTTON = _pins.BOOT_BUTTON

@@ -127,23 +127,14 @@ def test_the_questions_that_the_guide_answers_are_asked():
     assert '("door", "terminal", "both")' in source
 
 
-def test_the_status_lamp_says_what_the_drawing_says():
-    row = next(
-        line
-        for line in (ROOT / "firmware/README.md").read_text("utf-8").splitlines()
-        if line.startswith("| `status` |")
-    )
-    for words in (
-        "lit = counting and in touch",
-        "a short flash every 2 s = no connection",
-        "slow blinking = a beam is obstructed",
-    ):
-        assert words in row
-    drawn = (HARDWARE / "drawings/status-lamp.en.svg").read_text("utf-8")
-    for words in (
-        "Lit: counts and is in touch",
-        "A short flash every 2",
-        "no connection",
-        "Slow blinking: a beam is obstructed",
-    ):
-        assert words in drawn
+def test_the_status_lamp_shows_what_the_drawing_and_the_guide_say():
+    lamp = (ROOT / "firmware/node/beacon.py").read_text("utf-8").partition("where one is configured:\n\n")[2]
+    shown = [re.split(r" {2,}", line.strip())[0] for line in lamp.partition("\n\n")[0].splitlines()]
+    assert shown == ["lit", "a short flash every 2 s", "slow blinking", "fast blinking"]
+    drawn = (HARDWARE / "drawings/status-lamp.en.svg").read_text("utf-8").replace("\u00a0", " ").lower()
+    for pattern in shown:
+        assert pattern in drawn
+    aligning = (ROOT / "firmware/node/aligning.py").read_text("utf-8").partition('"""')[2].partition('"""')[0]
+    for pattern in ("one flash", "two", "three", "lit"):
+        assert pattern in aligning
+        assert pattern in steps("en")[9].lower()

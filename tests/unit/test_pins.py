@@ -111,6 +111,13 @@ def test_the_known_traps_are_in_the_table():
     assert {2, 8, 9} <= set(c3["never"]["strapping"])
 
 
+@pytest.mark.parametrize("name", CHIPS)
+def test_the_boot_button_is_a_pin_that_the_board_has_it_on_and_nothing_else(name):
+    chip = CHIPS[name]
+    assert chip["boot_button"] in chip["never"]["strapping"]
+    assert chip["boot_button"] not in chip["input_only"]
+
+
 @pytest.mark.parametrize("path", list(pins.firmware_tables()), ids=lambda path: path.name)
 def test_the_firmware_has_the_same_table(path):
     assert path.read_text("utf-8") == pins.firmware_tables()[path]
