@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from footfall_gateway.commissioning.bundle import Bundle, make_bundle
 from footfall_gateway.commissioning.device_files import DeviceFile
+from footfall_gateway.commissioning.signing import public_half
+from tests.device.conftest import FIRMWARE
 
 GENUINE = """
 import asyncio, binascii, sys
@@ -358,3 +360,246 @@ def test_a_signed_path_outside_of_the_slot_is_refused(take, path, monkeypatch):
     monkeypatch.setattr("footfall_gateway.commissioning.bundle.PATH_FORM", re.compile(".*"))
     files = [*some_files(), DeviceFile(path, b"M\x06")]
     assert take(make_bundle(files, "0.2.0", "linux", key_of(2048)))[0] == f"it would write to {path}"
+
+
+# ----------------------------------------------------------------------------- the power goes, at every single write
+
+# Lives of a node, each from the loader's choice to a restart or a cut: the real loader, updater, update and trial. A cut
+# is a BaseException that no code of the firmware catches; what was not flushed is gone, of a flush half is there.
+CUT_EVERYWHERE = """
+import asyncio, binascii, builtins, hashlib, os
+import node as package
+from node import boot, flash, signature, trial, update, updater
+
+class Cut(BaseException):
+    pass
+
+class Restart(BaseException):
+    pass
+
+class Power:
+    left = None
+    def use(self):
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Cut()
+power = Power()
+
+class File:
+    def __init__(self, name, mode="r"):
+        self.mode = mode
+        if "r" not in mode:
+            power.use()
+        self.file = builtins.open(name, mode)
+        self.waiting = b""
+    def write(self, data):
+        self.waiting += data if isinstance(data, (bytes, bytearray)) else data.encode()
+    def through(self, n):
+        self.file.write(self.waiting[:n] if "b" in self.mode else self.waiting[:n].decode())
+        self.file.flush()
+        self.waiting = b""
+    def flush(self):
+        try:
+            power.use()
+        except Cut:
+            self.through(len(self.waiting) // 2)
+            raise
+        self.through(len(self.waiting))
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        self.file.close()  # the firmware must not count on a close to flush
+
+class Os:
+    def __getattr__(self, name):
+        def call(*args):
+            if name in ("remove", "rename", "mkdir", "rmdir"):
+                power.use()
+            return getattr(os, name)(*args)
+        return call
+
+class Quick:
+    create_task = asyncio.create_task
+    @staticmethod
+    async def sleep_ms(ms):
+        await asyncio.sleep_ms(0)
+    sleep = sleep_ms
+
+class Board:
+    chip = staticmethod(lambda name: "linux")
+    board_name = staticmethod(lambda: "")
+    free_flash_kb = staticmethod(lambda: 1000)
+
+class machine:
+    pass
+
+for module in (flash, update):
+    module.open = File
+    module.os = Os()
+updater.asyncio = trial.asyncio = Quick
+updater.system = updater.pin_table = Board
+updater.forget = lambda name: None
+sys.modules["machine"] = machine
+loader = {"__name__": "loader"}
+with open(sys.argv[1]) as f:
+    exec(f.read().partition("\\ntry:\\n")[0], loader)
+loader["open"] = File
+loader["os"] = Os()
+
+order = json.load(open("order.json"))
+reached = order["reached"]
+
+class Node:
+    client = True
+    vouched = False
+    update_told = None
+    def __init__(self):
+        self.settings = self.journal = self.spool = self.status = self.supervisor = self.uptime = self
+        self.serial = False
+        self.next_seq = 5
+        self.acked = 9 if reached else 3
+        self.failures = 0
+        self.ms = 0
+    def all_quiet(self):
+        return True
+    def still_to_come(self):
+        return 0
+    def changed(self):
+        pass
+    def now(self):
+        self.ms += 50000
+        return self.ms
+    def update_over(self):
+        pass
+    def restart(self, reason):
+        raise Restart()
+
+def sha(path):
+    with open(path, "rb") as f:
+        return str(binascii.hexlify(hashlib.sha256(f.read()).digest()), "utf-8")
+
+def whole(slot):
+    try:
+        return all(sha("slots/%s/%s" % (slot, path)) == order["files"][path] for path in order["files"])
+    except OSError:
+        return False
+
+def put(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+def wipe(folder):
+    for entry in os.ilistdir(folder):
+        path = folder + "/" + entry[0]
+        if entry[1] == 0x4000:
+            wipe(path)
+            os.rmdir(path)
+        elif entry[0] not in ("order.json", "bundle.ffu", "update_key.json"):
+            os.remove(path)
+
+def begin():
+    wipe(".")
+    for folder in ("slots", "slots/a", "slots/b", "slots/b/node"):
+        os.mkdir(folder)
+    put("slots/a/app.py", "the old one")
+    put("slots/b/app.py", "older still")
+    put("slots/b/node/b.py", "would hide node/b.mpy")
+    put("start.json", '{"slot":"a"}')
+
+def life(send):
+    # Returns the slot that ran, whether it is settled, and what the state tells of the update.
+    asyncio.new_event_loop()
+    slots, on_trial, safe, why = loader["choose"](loader["read_notes"](), True)
+    slot = slots[0]
+    with open("slots/a/app.py") as f:
+        assert f.read() == "the old one"
+    assert slot == "a" or whole("b"), "a slot that is not whole was started"
+    assert slot != "b" or on_trial or reached
+    assert "b" not in slots or whole("b") or sorted(os.listdir("slots/b")) == ["app.py", "node"], "half a slot counts as one"
+    boot.begin({"slot": slot, "trial": on_trial}, "")
+    package.VERSION = "0.2.0" if slot == "b" else "0.1.0"
+    node = Node()
+    if flash.read("update.json"):
+        node.update_told = trial.answer()
+    if on_trial:
+        asyncio.run(trial.keep(node))
+        return slot, True, node.update_told
+    if slot == "b" or boot.failed() or not send:
+        return slot, True, node.update_told
+    one = node.updater = updater.Updater(node, report=lambda text: None)
+    async def answer(text):
+        values = json.loads(text)
+        if values.get("ask") == "update":
+            with open("bundle.ffu", "rb") as f:
+                f.seek(values["offset"])
+                data = f.read(values["bytes"])
+            one.piece({"offset": values["offset"], "data": str(binascii.b2a_base64(data), "utf-8")})
+        assert "error" not in values, values
+    async def main():
+        one.command(dict(order["wanted"], id=1), answer)
+        while True:
+            await asyncio.sleep_ms(0)
+    asyncio.run(main())
+
+def lives(cut_at, then_cut_at):
+    # True when the first cut was beyond the end: all has been tried.
+    begin()
+    done = True
+    for cut in (cut_at, then_cut_at, None, None, None, None):
+        while True:
+            power.left = cut
+            try:
+                slot, settled, told = life(True)
+                power.left = None
+                if told and "interrupted" in told.get("error", ""):
+                    continue
+                if settled:
+                    return done, slot, told
+            except Restart:
+                cut = power.left  # goes on with what is left of the time
+                continue
+            except Cut:
+                done = False
+                break
+    raise AssertionError("never settled")
+
+cuts = 0
+while True:
+    done, slot, told = lives(cuts, 3 + cuts * 7 % 29)
+    power.left = None
+    if reached:
+        assert slot == "b" and whole("b") and told is None, (cuts, slot, told)
+        assert "update.json" not in os.listdir() or cuts, os.listdir()
+    else:
+        assert slot == "a" and told["version"] == "0.2.0" and "gateway" in told["error"], (cuts, slot, told)
+    assert life(False)[0] == slot
+    if done:
+        break
+    cuts += 1
+show(cuts)
+"""
+
+
+@pytest.mark.parametrize("reached", [True, False], ids=["it reaches the gateway", "it never does"])
+def test_a_power_cut_at_every_write_of_an_update_ends_on_the_old_or_the_new_firmware_whole(
+    run_on_board, flash, reached
+):
+    bundle = some_bundle()
+    order = {
+        "wanted": {
+            "version": bundle.version,
+            "bundle": bundle.id,
+            "size": len(bundle.content),
+            "head": bundle.head_bytes,
+        },
+        "files": {file.path: hashlib.sha256(file.content).hexdigest() for file in some_files()},
+        "reached": reached,
+    }
+    (flash / "order.json").write_text(json.dumps(order))
+    (flash / "bundle.ffu").write_bytes(bundle.content)
+    (flash / "update_key.json").write_text(public_half(key_of(2048)))
+    cuts = run_on_board(CUT_EVERYWHERE, FIRMWARE / "main.py")
+    assert cuts > 40
