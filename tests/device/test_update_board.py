@@ -124,6 +124,22 @@ class Town(World):
         finally:
             self.timeline.set_rate(RATE)
 
+    def almost_all_there(self, bundle: Bundle) -> Bundle:
+        """The flash as a transfer leaves it that broke off before the last few files: saves the tests' time."""
+        flash = self.board.flash_dir
+        *rows, _ = bundle.content[: bundle.head_bytes].splitlines()[1:]
+        shutil.rmtree(flash / "slots/b", ignore_errors=True)
+        at = bundle.head_bytes
+        for row in rows:
+            path, size, _ = json.loads(row)
+            if path.startswith(("board/", "node/")):
+                put(flash / "slots/b", [DeviceFile(path, bundle.content[at : at + size])])
+            at += size
+        (flash / "update.head").write_bytes(bundle.content[: bundle.head_bytes])
+        note = {"bundle": bundle.id, "version": bundle.version, "slot": "b"}
+        (flash / "update.json").write_text(json.dumps(note))
+        return bundle
+
     def boots(self) -> list[list[Any]]:
         return self.gateway.of_kind("R")
 
@@ -243,14 +259,18 @@ def test_power_cuts_and_a_sender_that_was_ended_cost_time_and_nothing_else(town,
 
 
 def test_a_broker_that_is_killed_meanwhile_holds_it_up_only(town, firmware):
+    killed = []
+
     def at(percent: int) -> None:
-        if percent == 30:
+        if percent > 90 and not killed:
+            killed.append(percent)
             town.broker.kill()
             town.walk(5)
             town.walked()
             town.broker.start()
 
-    assert town.send(bundle_of(firmware(NEW)), Seen(at)) is True
+    assert town.send(town.almost_all_there(bundle_of(firmware(NEW))), Seen(at)) is True
+    assert killed
     town.runs("b", NEW)
 
 
@@ -269,7 +289,7 @@ def test_a_new_firmware_that_is_no_good_gives_way_to_the_old_one(
     town, firmware, path, this, that, reason, crash
 ):
     with pytest.raises(CommissioningError) as told:
-        town.send(bundle_of(firmware(NEW, path, this, that)))
+        town.send(town.almost_all_there(bundle_of(firmware(NEW, path, this, that))))
     assert f"{NODE} has returned to {OLD}: {NEW} was given up" in str(told.value)
     assert reason in str(told.value)
     town.board.tracebacks.clear()
@@ -279,7 +299,8 @@ def test_a_new_firmware_that_is_no_good_gives_way_to_the_old_one(
     crashes = town.board.flash_dir / "crash.txt"
     assert crash in (crashes.read_text() if crashes.exists() else "")
     if "import" in this:
-        assert town.send(bundle_of(firmware(NEW)), Seen()) is True, "the next one is taken"
+        good = town.almost_all_there(bundle_of(firmware(NEW)))
+        assert town.send(good) is True, "the next one is taken"
         town.runs("b", NEW)
         assert town.gateway.states[-1]["update"] is None
 
@@ -322,5 +343,5 @@ def test_a_node_without_a_key_or_without_slots_takes_no_update_and_says_so(town,
 def test_an_update_to_what_runs_already_is_no_work_unless_it_is_asked_for(town, firmware):
     same = bundle_of(firmware(OLD), OLD)
     assert town.send(same) is False
-    assert town.send(same, again=True) is True
+    assert town.send(town.almost_all_there(same), again=True) is True
     town.runs("b", OLD)

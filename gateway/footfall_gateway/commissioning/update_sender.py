@@ -148,6 +148,7 @@ class Sender:
             "flash the board": "MicroPython and the loader come over USB only: footfall flash",
             "nobody sent": "Run the same command again: it goes on where it stopped.",
             "busy": "Wait a moment, then run the same command again.",
+            "MemoryError": "Run the same command again: it goes on where it stopped.",
             "is damaged": "Run the same command again: the transfer begins anew.",
         }
         hint = [way for part, way in ways_out.items() if part in why][:1]
