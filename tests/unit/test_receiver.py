@@ -124,6 +124,17 @@ def test_a_gateway_whose_clock_has_gone_back_tells_nobody_the_time_and_takes_the
     assert len(desk.process(desk.message("reply", {"v": 1, "ask": "time", "t": 5}))) == 2  # answered
 
 
+@pytest.mark.parametrize("source", ["gw", "rtc"])
+def test_a_boot_is_dated_by_the_gateway_s_time_and_by_a_clock_that_went_on_through_a_reset(desk, source):
+    desk.process(desk.records(1))
+    [boot] = desk.ledger.undated()
+    assert boot.n_in == 1
+    clock = f'{{"v":1,"spool":"8f3a01c2","boot":1,"seq":2,"r":[[1500,"C",{NOW_MS},"{source}"]]}}'
+    assert ack(2) in desk.process(Arrived(desk.link, "footfall/1/ff-1/records", clock.encode()))
+    assert desk.refused() == []
+    assert desk.ledger.undated() == ()
+
+
 CRASH = {
     "v": 1,
     "do": "crash",
