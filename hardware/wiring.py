@@ -94,7 +94,7 @@ class Sheet:
         ]
         for i, line in enumerate(lines):
             self.note(0, y - 0.5 * i, line, align="left")
-        self.reach(0.17 * NOTE_LETTERS, y - 0.5 * len(lines))
+        self.reach(0.2 * NOTE_LETTERS, y - 0.5 * len(lines))
 
     def reach(self, x: float, y: float) -> None:
         """Make the paper so large that it holds this point: schemdraw does not know how long a text is."""
@@ -312,14 +312,19 @@ def lowcost_emitter(s: Sheet) -> None:
     s.title(0, 6.4, s.say({"de": "Günstig: Infrarotsender", "en": "Low-cost: infrared emitter"}))
     s.pin_box(0, 0, "carrier1")
     s.note(
-        2.6, 1.5, s.say({"de": "außen: 38 kHz (carriers[0])", "en": "outer: 38 kHz (carriers[0])"}), size=11
+        0.25,
+        1.5,
+        s.say({"de": "außen: 38 kHz (carriers[0])", "en": "outer: 38 kHz (carriers[0])"}),
+        size=11,
+        align="left",
     )
     s.pin_box(0, -3, "carrier2")
     s.note(
-        2.6,
+        0.25,
         -4.6,
         s.say({"de": "innen: 56 kHz (carriers[1]), ebenso", "en": "inner: 56 kHz (carriers[1]), the same"}),
         size=11,
+        align="left",
     )
     cx, cy = low_side(s, PIN_BOX_WIDTH, 0)
     s.line((cx, cy), (cx, 2.2), (cx + 2, 2.2))

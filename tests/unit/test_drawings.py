@@ -105,3 +105,36 @@ def test_the_reasons_for_the_measures_have_the_figures_of_the_simulation(languag
 def test_the_plans_have_the_measures_of_the_simulation():
     head = (ROOT / "docs/accuracy.md").read_text("utf-8")
     assert f"beams {mounting.SPACING_MM} mm apart, {mounting.HEIGHT_MM} mm above the floor" in head
+
+
+LETTER_EM = 0.58  # of a letter of DejaVu Sans, on average: what is longer than the paper is cut off
+
+
+def overhang(svg: str) -> list[str]:
+    """The lines of text that do not fit on the paper."""
+    tree = ET.fromstring(svg)
+    left, top, width, height = (float(number) for number in tree.attrib["viewBox"].split())
+    found = []
+    for text in tree.iter("{http://www.w3.org/2000/svg}text"):
+        style = f"{text.attrib.get('style', '')};font-size:{text.attrib.get('font-size', '')}"
+        size = float(re.search(r"font-size:\s*([\d.]+)", style)[1])
+        anchor = text.attrib.get("text-anchor", "start")
+        before = {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
+        for line in [*text] or [text]:
+            words = "".join(line.itertext())
+            x, y = (float(line.attrib.get(axis) or text.attrib[axis]) for axis in ("x", "y"))
+            begin = x - before * len(words) * size * LETTER_EM
+            end = begin + len(words) * size * LETTER_EM
+            if begin < left or end > left + width or not top <= y <= top + height:
+                found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("path", list(DRAWN), ids=lambda path: path.name)
+def test_no_text_runs_over_the_edge_of_the_paper(path):
+    assert overhang(DRAWN[path]) == []
+
+
+def test_a_text_over_the_edge_is_seen():
+    svg = DRAWN[HARDWARE / "drawings/mounting-side.de.svg"]
+    assert overhang(svg.replace("höchstens 1200 mm", "höchstens 1200 mm " * 20))
