@@ -31,6 +31,7 @@ class _Seen:
     safe: bool = False
     noisy: tuple[int, ...] = ()
     update: UpdateState | None = None
+    other_roles: tuple[int, ...] = ()
 
 
 class NodeWatch:
@@ -63,6 +64,7 @@ class NodeWatch:
             seen.since = self._now()
         if state.online:
             self._tell_changes(node, seen, state)
+            self._tell_roles(node, seen, state, now_ms)
         tells = state.online and not retained and self._outbox is not None
         missing = self._ledger.missing(node) if tells else 0
         with self._ledger.database.writing() as sql:
@@ -109,6 +111,24 @@ class NodeWatch:
             )
         seen.safe = state.safe
 
+    def _tell_roles(self, node: str, seen: _Seen, state: NodeState, now_ms: int) -> None:
+        """The settings here decide what is counted as what; the node's own are for its lifetime totals."""
+        other = tuple(
+            place.barrier
+            for place in self._places.of_node(node, now_ms, now_ms + 1)
+            if place.barrier is not None
+            and place.barrier < len(state.roles)
+            and state.roles[place.barrier] != place.role
+        )
+        for barrier in set(other) - set(seen.other_roles):
+            log.warning(
+                "node %s: has another role for barrier %d than the settings here, which count; give it the same, or its "
+                "lifetime totals are wrong",
+                node,
+                barrier,
+            )
+        seen.other_roles = other
+
     def _point(
         self, node: str, state: NodeState, trouble: tuple[int, int, int], missing: int, now_ms: int
     ) -> str | None:
@@ -121,6 +141,7 @@ class NodeWatch:
             for name, value in (
                 ("uptime_s", state.uptime_s),
                 ("heap_free", state.heap),
+                ("heap_low", state.heap_low),
                 ("spool_depth", state.spool),
                 ("rssi", state.rssi),
                 ("clock_error_ms", state.clock_error_ms),

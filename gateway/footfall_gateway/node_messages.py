@@ -51,10 +51,12 @@ class NodeState(Struct, frozen=True, kw_only=True):
     uptime_s: _Count | None = None
     faults: _Beams = ()
     noisy: _Beams = ()  # of the obstructed ones, those whose edges no people make
+    roles: Annotated[tuple[_Name, ...], Meta(max_length=8)] = ()  # per barrier "door" or "passers-by"
     spool: _Count | None = None  # records that wait in its flash
     lost: _Count = 0  # records it had to give up since boot, its flash was full
     dropped_edges: _Count = 0  # edges since boot that came too fast to be kept
     heap: _Count | None = None
+    heap_low: _Count | None = None  # the fewest free bytes since boot
     rssi: Annotated[int, Meta(ge=-200, le=100)] | None = None
     clock_error_ms: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
     update: UpdateState | None = None

@@ -247,6 +247,13 @@ def test_a_disturbed_barrier_is_told_apart_from_an_obstructed_one_and_each_chang
     ]
 
 
+def test_a_barrier_with_another_role_at_the_node_than_here_is_told_once(desk, caplog):
+    told = [["door"], ["passers-by", "door"], ["passers-by"], [], ["door"]]
+    desk.process(*(desk.message("state", {"v": 1, "online": True, "roles": roles}) for roles in told))
+    assert caplog.text.count("ff-1: has another role for barrier 0 than the settings here, which count") == 1
+    assert "barrier 1" not in caplog.text
+
+
 def test_an_update_that_failed_is_told_once(desk, caplog):
     for percent in (10, 60):
         update = {"version": "0.2.0", "percent": percent}
@@ -264,10 +271,12 @@ def test_missed_edges_of_all_spools_and_crashes_stand_in_the_nodes_health(desk):
         desk.process(Arrived(desk.link, "footfall/1/ff-1/records", batch.encode()))
     assert desk.refused() == []
     desk.process(desk.message("reply", CRASH))
-    desk.process(desk.message("state", {"v": 1, "online": True, "rev": 3, "safe": True}))
+    desk.process(desk.message("state", {"v": 1, "online": True, "rev": 3, "safe": True, "heap_low": 900}))
     [line] = [item.line for item in desk.outbox.take() if item.line.startswith("node_health")]
     fields = line.split(" ")[1].split(",")
-    assert {"crashes=1i", "missed_edges=14i", "recovered=2i", "rev=3i", "safe=true"} <= set(fields)
+    assert {"crashes=1i", "missed_edges=14i", "recovered=2i", "rev=3i", "safe=true", "heap_low=900i"} <= set(
+        fields
+    )
     [one] = NodeBook(desk.ledger).summaries()
     assert (one.missed_edges, one.recovered) == (14, 2)
 
