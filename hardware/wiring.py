@@ -406,9 +406,11 @@ def status_lamp(s: Sheet) -> None:
         -2.4,
         {
             "de": "Leuchtet: zählt und ist verbunden. Kurzes Blitzen alle 2 s: zählt, aber keine Verbindung.\n"
-            "Langsames Blinken: ein Strahl ist unterbrochen. Schnelles Blinken: ein Strahl flackert. Beides: zählt nicht.",
+            "Langsames Blinken: ein Strahl ist unterbrochen. Schnelles Blinken: ein Strahl flackert. Beides: zählt nicht.\n"
+            "Zwei kurze Blitze alle 2 s: Notbetrieb nach mehreren Abstürzen, zählt weiter, so gut es geht.",
             "en": "Lit: counts and is in touch. A short flash every 2 s: counts, but no connection.\n"
-            "Slow blinking: a beam is broken. Fast blinking: a beam flickers. Both: not counting.",
+            "Slow blinking: a beam is broken. Fast blinking: a beam flickers. Both: not counting.\n"
+            "Two short flashes every 2 s: safe mode after several crashes, counting with what works.",
         },
     )
 
