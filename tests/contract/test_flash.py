@@ -190,6 +190,17 @@ def test_given_again_it_changes_nothing_and_the_counts_stay(node):
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
+def test_a_node_that_counts_puts_everything_into_its_flash_before_it_is_stopped(node, monkeypatch):
+    """It is asked to restart, and does so by itself; Ctrl-C would cost what is not in flash yet."""
+    monkeypatch.setattr(flash_cli, "GREET_S", 10)
+    put_firmware(node)
+    wait_for(lambda: list(node.files.glob("spool/*/*.seg")))
+    code, said = run("--port", node.url, "--no-test")
+    assert code == 0, said
+    wait_for(lambda: any(b"command" in path.read_bytes() for path in node.files.glob("spool/*/*.seg")))
+    assert "this firmware was on it already (slot a)" in said
+
+
 def test_a_dry_run_looks_and_checks_and_writes_nothing(make_board, new_image, settings):
     board = make_board()
     flash = bytes(board.flash)

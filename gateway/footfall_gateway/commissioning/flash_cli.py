@@ -4,9 +4,10 @@ The order is the safety: everything is asked and checked first (port, chip, imag
 would be lost is told, then it is written.
 """
 
+import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from footfall_gateway.commissioning.copying import Copier, current_slot
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, firmware_version, loader
 from footfall_gateway.commissioning.flashing import Esptool
 from footfall_gateway.commissioning.images import Image, download_hint, find_image
-from footfall_gateway.commissioning.node_link import NodeError, UsbLink
+from footfall_gateway.commissioning.node_link import ConsoleLine, NodeError, UsbLink
 from footfall_gateway.commissioning.ports import Port, check_usable, choose
 from footfall_gateway.commissioning.provisioning import Asker, NodeSettings
 from footfall_gateway.commissioning.repl import FIRST_START_S, Facts, Prompt, Seen, knock, trouble
@@ -29,6 +30,7 @@ from footfall_gateway.commissioning.self_test import all_well, self_test
 __all__ = ["flash"]
 
 DONE, FAILED = 0, 1
+RESTART_S = 8.0  # it waits up to 5 s for whoever is in the door
 GREET_S = 2.5  # a node that runs answers at once; any other board has nothing to say
 
 
@@ -191,7 +193,7 @@ class Flashing:
         check_usable(port.device)
         waiting = None
         if not self._wanted.download_mode:
-            waiting = _waiting(port.device)
+            waiting = _settle(port.device)
             with self._console.status(f"looking at {port.device} …"):
                 seen, facts = knock(port.device)
         else:
@@ -418,7 +420,9 @@ class Flashing:
                 self._written = settings
             if key is not None:
                 copier.put(key.path, key.content)
-            copier.install(firmware, loader(), facts, lambda done, whole: progress(done / whole))
+            slot = copier.install(firmware, loader(), facts, lambda done, whole: progress(done / whole))
+        if slot == current_slot(facts):
+            self._say(f"  this firmware was on it already (slot {slot})")
 
     def _test(self, board: Board) -> bool:
         if not self._wanted.test:
@@ -472,7 +476,7 @@ class Flashing:
     def _say(self, words: str) -> None:
         self._console.print(words)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _progress(self, what: str) -> Iterator[Callable[[float], None]]:
         """A bar on a terminal; elsewhere a line when it is done."""
         if not self._console.is_terminal:
@@ -507,11 +511,20 @@ def _check_version(facts: Facts, chip: Chip) -> None:
         )
 
 
-def _waiting(device: str) -> int | None:
-    """How many records wait, if a node runs there and says so; it is not interrupted by that."""
-    try:
-        with UsbLink(device, greet_s=GREET_S) as node:
-            depth = node.info["spool"]["depth"]
-            return depth if isinstance(depth, int) and node.info.get("net", {}).get("connected") else None
-    except (NodeError, KeyError, TypeError):
-        return None
+def _settle(device: str) -> int | None:
+    """Let a node that runs there put everything it has counted into its flash, by a restart of its own accord.
+
+    Returns how many records wait for the gateway, if it is in touch with it and so can tell.
+    """
+    waiting = None
+    with contextlib.suppress(NodeError, KeyError, TypeError), UsbLink(device, greet_s=GREET_S) as node:
+        depth = node.info["spool"]["depth"]
+        if isinstance(depth, int) and node.info.get("net", {}).get("connected"):
+            waiting = depth
+        node.command("reboot")
+        until = time.monotonic() + RESTART_S
+        while time.monotonic() < until:
+            event = node.next_event(0.5)
+            if isinstance(event, ConsoleLine) and event.text.startswith("restarting"):
+                break
+    return waiting
