@@ -46,7 +46,8 @@ def _text(values, name, where, longest=64, default=None):
     if value is default:
         return value
     if not isinstance(value, str) or not 0 < len(value) <= longest:
-        raise SettingError(where + name, value, "a text of at most %d characters" % longest)
+        shown = "***" if name == "password" else value  # this goes to the console and into logs
+        raise SettingError(where + name, shown, "a text of at most %d characters" % longest)
     return value
 
 

@@ -142,16 +142,12 @@ def _made(
 ) -> NodeSettings:
     problems, told = judge(values, chip)
     if problems:
-        lines = [_told(problem).replace("config.json", where, 1) for problem in problems]
+        lines = [
+            problem.replace("config.json", where, 1).removesuffix("; the default holds")
+            for problem in problems
+        ]
         raise CommissioningError(*lines, "Nothing was written. What each setting means: firmware/README.md")
     return NodeSettings(values, ca, told["name"], told["barriers"], told["buttons"], place, new_password)
-
-
-def _told(problem: str) -> str:
-    """A line of the firmware for whoever writes the settings, without a password that it may quote."""
-    return re.sub(r"(password is ).*(, expected )", r"\1not shown\2", problem).removesuffix(
-        "; the default holds"
-    )
 
 
 # ----------------------------------------------------------------------------------------------------------- the file
