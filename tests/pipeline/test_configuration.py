@@ -1,4 +1,5 @@
-"""A configuration from the gateway's settings to a node and back: refused, shown, corrected, taken, and known after a power cut."""
+"""A configuration from the gateway's settings to a node and back: refused, shown, corrected, taken, and known after a power cut.
+And a crash that a node tells of."""
 
 import time
 from pathlib import Path
@@ -58,3 +59,30 @@ def test_a_refused_configuration_is_shown_and_the_corrected_one_taken_and_kept_o
         one = told(rig, "ff-main", lambda node: node.online and node.told_ms > off_ms)
         assert (one.state.rev, one.state.config_error) == (2, None)
         assert board.tracebacks == []
+
+
+@pytest.mark.timeout(120)
+def test_a_crash_in_a_nodes_log_reaches_the_ledger_once(
+    tmp_path: Path, micropython: parts.Micropython, mosquitto: Mosquitto, influxdb: InfluxDB
+) -> None:
+    log = "== new boot=12 fw=0.1.0 slot=a\nTraceback:\n  here\nMemoryError: memory allocation failed\n"
+    with Rig(tmp_path, micropython, mosquitto, influxdb, START_MS, 20.0) as rig:
+        board = rig.town.add("ff-main", "main", config=QUIET_NODE).board
+        (board.flash_dir / "crash.txt").write_text(log)  # as the loader leaves it
+        rig.start()
+        until = time.monotonic() + LIMIT_S
+        while "== told" not in (board.flash_dir / "crash.txt").read_text():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        (board.flash_dir / "crash.txt").write_text(log)  # as if the power had gone before that was noted
+        board.kill()
+        board.start()
+        until = time.monotonic() + LIMIT_S
+        while "== told" not in (board.flash_dir / "crash.txt").read_text():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        with Ledger.open(rig.ledger, read_only=True) as ledger:
+            [crash] = NodeBook(ledger).crashes()
+        assert (crash.node, crash.boot, crash.firmware) == ("ff-main", 12, "0.1.0")
+        assert crash.last_line == "MemoryError: memory allocation failed"
+        assert rig.gateway.log_file.read_text().count("node ff-main: crashed (boot 12") == 1
