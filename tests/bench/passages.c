@@ -9,7 +9,7 @@
 
 enum { OUTER = 1, INNER = 2 };
 enum { WENT_IN = 1, WENT_OUT = 2, PASSED = 4 };
-enum { HOLD_MS = 150 };
+enum { HOLD_MS = 150, ARM_LAG_MS = 25 };
 enum {
     CLEAR, IN_FIRST, IN_BOTH, IN_LAST, IN_AGAIN, IN_DOUBT,
     OUT_FIRST, OUT_BOTH, OUT_LAST, OUT_AGAIN, OUT_DOUBT, TOGETHER, UNKNOWN, IN_THIN, OUT_THIN
@@ -98,7 +98,8 @@ static inline void enter(struct barrier *b, const struct settings *s, struct buc
 {
     b->lag = t > b->first_since ? t - b->first_since : 1;
     if (b->held &&
-        !(b->passed == way && b->first_since - b->passed_at <= HOLD_MS && b->passed_block * 5 < b->lag * 6))
+        !(b->passed == way && b->first_since - b->passed_at <= HOLD_MS &&
+          (b->passed_block * 5 < b->lag * 6 || (b->passed_lag < ARM_LAG_MS && b->passed_lag * 2 <= b->lag))))
         report_held(b, s, out);
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 
 OUTER, INNER = 1, 2
 HOLD_MS = 150
+ARM_LAG_MS = 25
 NEVER = 2**62
 LONG_AGO = -(2**60)
 
@@ -154,7 +155,10 @@ def count_buckets(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR09
                         if held >= 0 and not (
                             passed == way
                             and first_since - passed_at <= HOLD_MS
-                            and passed_block * 5 < lag * 6
+                            and (
+                                passed_block * 5 < lag * 6
+                                or (passed_lag < ARM_LAG_MS and passed_lag * 2 <= lag)
+                            )
                         ):
                             at = _count(
                                 out_sensors, out_start_ms, out_counts, at, width_ms, sensor, passed_at, held

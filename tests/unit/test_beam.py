@@ -585,3 +585,28 @@ def test_a_tally_sums_by_sensor_and_hour():
         (1, 3_600_000, 2, 1, 0, 1),
         (2, 3_600_000, 0, 0, 1, 1),
     ]
+
+
+def ahead(lag_ms, body_lag_ms):
+    """Something through both beams, 50 ms a block; then, 60 ms later, a body the same way."""
+    thing = [(OUTER, lag_ms), (BOTH, 50 - lag_ms), (INNER, lag_ms)]
+    body = [(OUTER, body_lag_ms), (BOTH, 60), (INNER, body_lag_ms)]
+    return [(NONE, 1000), *thing, (NONE, 60), *body, (NONE, 1000)]
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "body_lag_ms", "passages"),
+    [(12, 30, 1), (12, 24, 1), (12, 23, 2), (24, 48, 1), (25, 40, 2), (20, 60, 1)],
+    ids=[
+        "an arm swung ahead of a runner",
+        "exactly twice as fast",
+        "hardly slower: two runners",
+        "just too fast for a body",
+        "as fast as a body may be",
+        "thinner than the beams' spacing at this pace",
+    ],
+)
+def test_what_is_faster_than_any_body_and_twice_as_fast_as_the_next_one_was_its_arm(
+    lag_ms, body_lag_ms, passages
+):
+    assert [name for name, _ in watch(ahead(lag_ms, body_lag_ms)).seen] == ["in"] * passages

@@ -27,6 +27,7 @@ GLITCH_MS = (
 )
 MIN_BLOCK_MS = 40  # a beam broken for less is a hand or an insect; a runner's torso takes 80
 HOLD_MS = 150  # how long a passage is held back, in case it was an arm ahead of the body it belongs to
+ARM_LAG_MS = 25  # from beam to beam in less: 4 m/s, no body is that fast, an arm swung forward is
 BLOCKED_AFTER_MS = (
     60000  # broken for longer, a beam is obstructed or out of line, and nobody stands that long
 )
@@ -259,11 +260,15 @@ class Barrier:
         return 0
 
     def _arm_ahead(self, way):
-        """True when the passage held back was thinner than the beam spacing at the pace of this one: its own arm."""
+        """True when the passage held back was this one's own arm: thinner than the beam spacing at this one's pace, or faster than
+        any body and twice as fast as this one."""
         return (
             self._passed == way
             and self._first_since - self._passed_at <= HOLD_MS
-            and self._passed_block_ms * 5 < self._lag_ms * 6
+            and (
+                self._passed_block_ms * 5 < self._lag_ms * 6
+                or (self._passed_lag_ms < ARM_LAG_MS and self._passed_lag_ms * 2 <= self._lag_ms)
+            )
         )
 
     def _pass(self, way, t):
