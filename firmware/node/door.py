@@ -18,7 +18,12 @@ from footfall_core.turns import hidden_states, step_ms
 
 TICK_MS = const(100)  # how late a passage may be reported; its time is right all the same
 LOOK_MS = const(10000)  # between two looks at the beams themselves, for interrupts that got lost
-LATE_MS = const(150)  # while somebody is in the door, no tick for longer means that the processor stood still
+LATE_MS = const(
+    150
+)  # while somebody is in the door, no tick for longer means that the processor was busy ...
+JUST_NOW_MS = const(
+    25
+)  # ... and with an edge seen only after it, that it stood still: the edge is older than it looks
 TELL_MISSED_MS = const(
     300000
 )  # chatter is faster than an interrupt: edges missed without harm are told in sums
@@ -170,7 +175,12 @@ class Door:
             self.edges += 1
             steps = inputs.steps - self._steps
             self._steps = inputs.steps
-            late = before and ticks_elapsed(tick, self._tick) > LATE_MS and not self._barrier.faulted
+            late = (
+                before
+                and ticks_elapsed(tick, self._tick) > LATE_MS
+                and ticks_elapsed(ticks_ms(), tick) < JUST_NOW_MS
+                and not self._barrier.faulted
+            )
             if late or not -1 <= steps <= 1:
                 self._step_hidden(tick, before, state, steps)
             else:
