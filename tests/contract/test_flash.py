@@ -3,6 +3,7 @@
 No image of micropython.org is at hand here: the files have the headers of real ones and are made by tests/virtual_images.py.
 """
 
+import ast
 import json
 import re
 import subprocess
@@ -21,7 +22,7 @@ from footfall_core import record
 from footfall_core.spool import SegmentWriter
 from footfall_gateway.cli import main
 from footfall_gateway.commissioning import CommissioningError, flash_cli, provisioning, repl, self_test
-from footfall_gateway.commissioning.chips import ESP32, ESP32S3
+from footfall_gateway.commissioning.chips import ESP32, ESP32C3, ESP32S3
 from footfall_gateway.commissioning.copying import Copier, current_slot
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, loader
 from footfall_gateway.commissioning.flashing import Esptool
@@ -93,7 +94,7 @@ def no_long_waits(monkeypatch):
     monkeypatch.setattr(self_test, "WATCH_S", 1)
     monkeypatch.setattr(self_test, "WAIT_S", 1)
     monkeypatch.setattr(flash_cli, "GREET_S", 0.7)
-    monkeypatch.setattr(repl, "ANSWER_S", 2.0)
+    monkeypatch.setattr(repl, "ANSWER_S", 4.0)
 
 
 @pytest.fixture
@@ -549,6 +550,17 @@ def test_a_cable_pulled_while_micropython_is_written_is_told_and_the_next_try_co
     assert seen[-1] == 1.0
 
 
+@pytest.mark.parametrize("chip", [ESP32S3, ESP32C3], ids=lambda chip: chip.name)
+def test_each_chip_gets_its_image_at_its_own_place(chip, make_board, tmp_path):
+    path = tmp_path / "image.bin"
+    path.write_bytes(image(chip))
+    board = make_board(chip.name)
+    Esptool(board.url).write(read_image(path), lambda _: None, clear_files=True)
+    content = path.read_bytes()
+    assert board.flash[: len(content)] == content
+    assert Esptool(board.url).files_at() == read_image(path).files_at
+
+
 def test_the_chips_own_loader_alone_takes_it_too(make_board, new_image):
     board = make_board()
     Esptool(board.url, slow=True).write(read_image(new_image), lambda _: None, clear_files=False)
@@ -564,10 +576,14 @@ def copier_of(board, prompt):
 
 def starts(board, micropython):
     """The slot that the loader on this board would start; "" if none."""
-    code = (
-        "\n".join(loader().content.decode().split("\ntry:\n")[0].splitlines())
-        + "\nprint(choose(read_notes(), False)[0][0])"
-    )
+    tree = ast.parse(loader().content)
+    tree.body = [
+        part
+        for part in tree.body
+        if isinstance(part, (ast.Import, ast.FunctionDef))
+        or (isinstance(part, ast.Assign) and not isinstance(part.value, ast.Call))
+    ]
+    code = ast.unparse(tree) + "\nprint(choose(read_notes(), False)[0][0])"
     path = board.files / "which.py"
     path.write_text(code)
     command = micropython.command(["which.py"], heap_kb=192, path=["", SHIMS])
@@ -612,6 +628,37 @@ def test_a_copying_that_is_cut_off_leaves_the_old_firmware_startable_and_goes_on
         assert copier.install(newer, loader(), facts, lambda *_: None) == new
     assert starts(node, micropython) == new
     assert (node.files / f"slots/{old}/app.mpy").exists()  # to fall back on
+
+
+def test_a_command_that_is_killed_while_it_copies_leaves_a_board_that_starts_and_can_be_given_again(
+    node, micropython
+):
+    put_firmware(node)
+    (node.files / "slots/a/node/info.mpy").unlink()  # so that there is something to bring up to date
+    argv = [sys.executable, "-m", "footfall_gateway.cli", "flash", "--port", node.url, "--no-test"]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as command:
+        wait_for(lambda: len(list((node.files / "slots/b").rglob("*.mpy"))) > 3)
+        command.kill()
+    done = {path: path.stat().st_mtime_ns for path in (node.files / "slots/b").rglob("*.mpy")}
+    assert starts(node, micropython) == "a"
+    code, said = run("--port", node.url, "--no-test")
+    assert code == 0, said
+    assert starts(node, micropython) == "b"
+    assert {path: path.stat().st_mtime_ns for path in done} == done  # what was there was not sent again
+
+
+def test_an_update_on_trial_gives_way_to_what_is_copied_over_the_cable(node, micropython):
+    put_firmware(node, slot="a")
+    put_firmware(node, slot="b")
+    (node.files / "start.json").write_text('{"slot": "a", "trial": "b", "tries": 2, "short": 1}')
+    newer = [DeviceFile("app.mpy", b"newer")]
+    with Prompt(node.url) as prompt:
+        copier, facts = copier_of(node, prompt)
+        assert copier.install(newer, loader(), facts, lambda *_: None) == "b"
+    assert json.loads((node.files / "start.json").read_text()) == {"slot": "b", "short": 0}
+    assert [path.name for path in (node.files / "slots/b").rglob("*.mpy")] == [
+        "app.mpy"
+    ]  # nothing old beside it
 
 
 def test_a_firmware_copied_by_hand_makes_room_for_the_slots(node):
