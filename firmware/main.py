@@ -186,14 +186,14 @@ def keep_crash(text, boot, fw, slot, again=True):
 
 
 def load(slot):
-    """Import the firmware of a slot. Whatever goes wrong is the caller's, but leaves nothing of it behind."""
+    """Import the firmware of a slot; what starts it. Whatever goes wrong is the caller's, but leaves nothing of it behind."""
     loaded = set(sys.modules)
     if slot:
         sys.path.insert(0, "slots/" + slot)
     try:
         import app
 
-        return app
+        return app.run
     except Exception:
         for name in list(sys.modules):
             if name not in loaded:
@@ -227,7 +227,7 @@ def run_something():
     for slot in order:
         gc.collect()
         try:
-            app = load(slot)
+            start = load(slot)
         except Exception as error:
             if slot or len(order) == 1:
                 print("loader: the firmware in %s cannot be started:" % ("slot " + slot if slot else "flash"))
@@ -239,7 +239,7 @@ def run_something():
             write_notes(notes)
             continue
         loaded()
-        run(app, {"slot": slot, "trial": on_trial, "safe": safe, "why": why, "keep_crash": keep_crash})
+        run(start, {"slot": slot, "trial": on_trial, "safe": safe, "why": why, "keep_crash": keep_crash})
         return PAUSE_SAFE_S if safe else PAUSE_S
     print(
         "No firmware on this board can be started; the reasons are in crash.txt. Nobody is counted.\n"
@@ -256,10 +256,10 @@ def loaded():
         write_notes(notes)
 
 
-def run(app, facts):
+def run(start, facts):
     """Run it; what ends it is kept as a crash."""
     try:
-        app.run(facts)
+        start(facts)
         error = RuntimeError("the firmware ended")
     except Exception as caught:
         error = caught
