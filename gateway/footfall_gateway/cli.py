@@ -37,6 +37,7 @@ PLUGINS = "footfall.commands"
 # Commands that live beside the code they call: name -> module:attribute
 ELSEWHERE = {
     "flash": "footfall_gateway.commissioning.flash_cli:flash",
+    "accept": "footfall_gateway.commissioning.accept_cli:accept",
     "node": "footfall_gateway.commissioning.node_cli:node",
     "ledger": "footfall_gateway.ledger_cli:ledger",
     "recount": "footfall_gateway.recount:recount",
