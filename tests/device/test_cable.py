@@ -156,3 +156,29 @@ def test_a_long_message_arrives_whole(wire):
     text = json.dumps({"v": 1, "rev": 1, "padding": "x" * 1900})
     wire.write(encode_line("config", text))
     wire.wait_for("heard config " + text)
+
+
+def test_what_is_printed_while_a_message_goes_out_waits_for_its_end(run_on_board):
+    """A line in the middle of a message would spoil both."""
+    shown = run_on_board(
+        """
+import asyncio
+from node.console import Console
+async def chatter():
+    for i in range(200):
+        print("chatter %d" % i)
+        await asyncio.sleep_ms(0)
+async def main():
+    console = Console()
+    task = asyncio.create_task(chatter())
+    for _ in range(3):
+        await console.write("reply", b'{"padding":"%s"}' % (b"x" * 1500))
+    await task
+asyncio.run(main())
+"""
+    )
+    lines = shown.splitlines()
+    replies = [decode_line(line.encode()) for line in lines if line.startswith("reply {")]
+    assert len(replies) == 3
+    assert [line for line in lines if line.startswith("chatter")] == [f"chatter {i}" for i in range(200)]
+    assert len(lines) == 203

@@ -253,6 +253,25 @@ show([answered, ends])
 """
 
 
+def test_a_trial_that_is_cut_short_is_not_tried_again(run_on_board):
+    used = run_on_board(
+        """
+from node import config, connect
+with open("config.json", "w") as f:
+    f.write('{"wifi":{"ssid":"old"},"mqtt":{"host":"old"}}')
+with open("connect.json", "w") as f:
+    f.write('{"wifi":{"ssid":"new"},"mqtt":{"host":"new"},"trial_s":60}')
+used = []
+for _ in range(3):  # three boots; the power goes before anything is proved
+    settings = config.load("ff-test")
+    error = connect.begin(settings)[1]
+    used.append([settings.wifi["ssid"], error])
+show(used)
+"""
+    )
+    assert used == [["new", None]] + [["old", "the node restarted before the new connection was proved"]] * 2
+
+
 def test_the_power_may_go_at_every_step_and_a_whole_working_connection_remains(run_on_board):
     answered, silent = run_on_board(POWER_CUTS)
     assert len(answered) > 10

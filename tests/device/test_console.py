@@ -308,6 +308,7 @@ def test_an_acknowledgement_on_the_cable_of_a_node_with_a_broker_is_not_believed
     d = desk()
     walk_in(d, 2)
     d.until(lambda: sum("passage t=" in line for line in d.console) == 2)
+    d.timeline.sleep_ms(2000)  # then it is in flash
     before = d.ask("info")["spool"]
     d.port.write(encode_line("ack", json.dumps({"v": 1, "spool": before["id"], "seq": before["next"] - 1})))
     assert d.ask("info")["spool"]["depth"] >= before["depth"] > 0

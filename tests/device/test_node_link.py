@@ -124,7 +124,8 @@ def test_the_state_changes_come_over_the_broker_and_console_lines_over_usb(node_
     _, link = node_and_link
     link.command("align", on=True)
     if isinstance(link, UsbLink):
-        assert any("beams barrier=0 free" in one.text for one in events(link, 1, ConsoleLine))
+        while "beams barrier=0 free" not in events(link, 1, ConsoleLine)[0].text:
+            pass
     else:
         assert events(link, 1, NodeState)[0].values["online"] is True
 
