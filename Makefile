@@ -71,7 +71,7 @@ bench: setup
 	@$(VENV_BIN)/python tests/bench/bench_counting.py
 
 soak: parts
-	@$(VENV_BIN)/python -m tests.faults.endurance
+	@$(VENV_BIN)/python -m tests.faults.endurance --out docs/endurance.md
 
 firmware-report: parts
 	@$(VENV_BIN)/python -m tests.bench.firmware_report

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import sqlite3
 import statistics
@@ -351,7 +352,7 @@ class Endurance:
             f" {self.happened['broker']} broker restarts, {self.happened['gateway']} gateway kills."
         )
         for name, door in self.doors.items():
-            least = [min(door.heap[day]) for day in sorted(door.heap) if door.heap[day]]
+            least = [min(door.heap[day]) for day in range(self.days)]
             wear = _erases(door.node.board.flash_image)
             self.say(
                 f"{name}: free heap at the least {min(least) / 1024:.1f} KB (daily lows {least[0] / 1024:.1f} to"
@@ -389,7 +390,10 @@ class Endurance:
             assert _slope(least) > -HEAP_SLOPE, (
                 f"{name}: the free heap falls by {-_slope(least):.0f} bytes a day: {least}"
             )
-        assert min(least[-3:]) > min(least[:3]) - NOISE_BYTES, f"{name}: the free heap has fallen: {least}"
+        some = max(1, min(3, self.days // 2))
+        assert min(least[-some:]) > min(least[:some]) - NOISE_BYTES, (
+            f"{name}: the free heap has fallen: {least}"
+        )
 
 
 def _told_by_day(ledger: Ledger) -> Counter[tuple[str, str, int]]:
@@ -443,13 +447,34 @@ def run(
     return endurance.happened
 
 
+TEXT = """# A month of faults
+
+Made by `make soak` (`tests/faults/endurance.py`) on {date}, in {minutes:.0f} minutes, on {cores} cores shared with other work: the compiled firmware, booted from
+littlefs images on virtual boards with 192 KB heap, mosquitto, `footfall run` and its ledger, in accelerated time.
+
+Two doors, {people} people a day each. Every day each of them loses its WiFi for 5 minutes to 4 hours and the broker restarts; every third day the gateway
+is killed; the board at `main` loses its power once a day, three times out of four in the middle of somebody, and `yard` runs
+through. At the end every passage must be in the ledger once and on its day, every record number must be there, free heap must
+be flat, and spool and files bounded. Who may be missing: whoever cleared the second beam in the last 2 s before a power cut, or was in the
+door before the board was up again (it is off for half a second to 20 s).
+
+{lines}
+
+`make test` lives through two days of this.
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="write what came out to this document")
     chosen = parser.parse_args()
+    lines: list[str] = []
+    began = time.monotonic()
 
     def say(line: str) -> None:
+        lines.append(line)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
@@ -457,6 +482,15 @@ def main() -> None:
         folder = Path(name)
         with Mosquitto(folder / "mosquitto") as broker:
             run(folder, broker, chosen.days, PEOPLE_A_DAY, chosen.seed, say)
+    if chosen.out:
+        text = TEXT.format(
+            date=datetime.now(UTC).date().isoformat(),
+            minutes=(time.monotonic() - began) / 60,
+            cores=os.cpu_count(),
+            people=PEOPLE_A_DAY,
+            lines="\n".join(f"- {line}" for line in lines[-3:]),
+        )
+        chosen.out.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -76,3 +76,22 @@ def test_a_percentile_is_a_value_that_was_measured():
         100,
         100,
     ]
+
+
+def test_the_month_of_faults_ended_with_everybody_counted_and_a_flat_heap():
+    text = (ROOT / "docs/endurance.md").read_text()
+    found = re.search(
+        r"^- (\d+) days: ([\d,]+) people, ([\d,]+) of them in the ledger, each once; (\d+) were in the door when one of (\d+) power cuts came\."
+        r" (\d+) WiFi losses, (\d+) broker restarts",
+        text,
+        re.MULTILINE,
+    )
+    assert found is not None
+    days, people, counted, lost, cuts, losses, restarts = (
+        int(one.replace(",", "")) for one in found.groups()
+    )
+    assert days == cuts == restarts == losses / 2 == 30
+    assert people == counted + lost
+    slopes = re.findall(r"slope ([+-]\d+) bytes a day", text)
+    assert len(slopes) == 2
+    assert min(map(int, slopes)) > -64
