@@ -96,10 +96,10 @@ def test_one_lamp_tells_which_beam_is_broken_while_aligning(at_the_door, broken,
         assert shown == []
         assert door.level(STATUS, 15_000) == 1
         return
-    assert {ms for _, ms in shown} <= {140, 150, 160, 170}
+    assert all(120 <= ms <= 230 for _, ms in shown)
     pauses = [b - a for (a, _), (b, _) in itertools.pairwise(shown)]
-    assert all(300 < pause < 420 or 950 < pause < 1150 for pause in pauses)
-    groups = "".join("." if pause < 500 else " " for pause in pauses).split(" ")
+    assert all(280 < pause < 480 or 900 < pause < 1300 for pause in pauses)
+    groups = "".join("." if pause < 700 else " " for pause in pauses).split(" ")
     assert {len(group) + 1 for group in groups[1:-1]} == {flashes}
 
 
@@ -109,7 +109,7 @@ def test_a_beam_that_comes_and_goes_flickers_until_it_is_steady(at_the_door):
     door.live(HELD + chatter, 22_000)
     shown = door.lit(STATUS, 10_000, 13_000)
     assert len(shown) > 20
-    assert {ms for _, ms in shown} <= {40, 50, 60, 70}
+    assert all(30 <= ms <= 110 for _, ms in shown)
     assert door.lit(STATUS, 16_500, 21_000) == []
     assert door.level(STATUS, 18_000) == 1
 
@@ -163,7 +163,7 @@ def test_light_that_flickers_makes_the_status_lamp_blink_fast(at_the_door):
     door.live([(1000 + 20 * n, INNER, (n + 1) % 2) for n in range(100)], 10_000)
     shown = door.lit(STATUS, 5000, 9000)
     assert len(shown) > 12
-    assert {ms for _, ms in shown} <= {120, 130}
+    assert all(110 <= ms <= 200 for _, ms in shown)
     assert any("inner beam flickers as no people do" in line for line in door.board.lines)
 
 
