@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,9 @@ def draw(name: str, typed: str, said: str) -> None:
         record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
     console.print(Text.from_ansi(f"\x1b[1m$ {typed}\x1b[0m\n{said.rstrip()}"))
-    drawn = console.export_svg(title=typed.partition(" --")[0], code_format=SVG, unique_id=name)
+    drawn = console.export_svg(
+        title=typed.partition(" --")[0], code_format=SVG, unique_id=name.replace(".", "-")
+    )
     lines = [line.rstrip() for line in drawn.splitlines()]
     (FOLDER / f"{name}.svg").write_text("\n".join(lines) + "\n", "utf-8")
     print(f"{name}.svg")
@@ -120,6 +123,74 @@ def align(folder: Path) -> None:
         )
         said = footfall("node", "align", NODE, "--config", "footfall.toml", "--seconds", "8", folder=folder)
     draw("align", f"footfall node align {NODE} --config footfall.toml", said)
+
+
+class Typist:
+    """A command that asks, and what it says; an answer is typed once it has been quiet for a while."""
+
+    QUIET_S = 2.0
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "footfall_gateway.cli", *arguments],
+            cwd=folder,
+            env={**os.environ, "COLUMNS": str(COLUMNS)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.said = b""
+        self._last = time.monotonic()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while data := self._process.stdout.read1(4096):  # type: ignore[union-attr]
+            self.said += data
+            self._last = time.monotonic()
+
+    def answer(self, text: str = "") -> None:
+        while time.monotonic() - self._last < self.QUIET_S:
+            time.sleep(0.1)
+        self._process.stdin.write(f"{text}\n".encode())  # type: ignore[union-attr]
+        self._process.stdin.flush()  # type: ignore[union-attr]
+        self.said += f"{text}\n".encode()
+        self._last = time.monotonic()
+
+    def wait_for(self, pattern: str, limit_s: float = 60) -> None:
+        until = time.monotonic() + limit_s
+        while not re.search(pattern, self.said.decode("utf-8", "replace")):
+            if time.monotonic() > until:
+                raise TimeoutError(f"{pattern}: {self.said.decode()}")
+            time.sleep(0.1)
+
+    def end(self) -> str:
+        self._process.wait(30)
+        return self.said.decode("utf-8")
+
+
+def accept(folder: Path) -> None:
+    """The first two steps of an acceptance, in each language; then it is broken off."""
+    for language in ("de", "en"):
+        here = folder / language
+        here.mkdir()
+        options = ("--site", "lab", "--door", "main")
+        with door(here) as node:
+            screen = Typist(
+                here, "accept", *options, "--short", "--alignment-seconds", "3", "--language", language
+            )
+            for text in ("", "", "", "M18", ""):
+                screen.answer(text)
+            for number, inward in ((1, True), (2, False)):
+                screen.wait_for(rf"(Schritt|Step) {number} ")
+                time.sleep(1)
+                node.walk(5, inward=inward, every_ms=900)
+                screen.wait_for(r"(gezählt|counted): 5 " if inward else r"(gezählt|counted): 0 \w+, 5 ")
+                screen.answer()
+            screen.wait_for(r"(Schritt|Step) 3 ")
+            screen.answer("q")
+            said = re.sub(r"127\.0\.0\.1:\d+", "10.1.2.3:1883", screen.end())
+            said = said.replace(f"{here}/data", "/var/lib/footfall")
+        draw(f"accept.{language}", "footfall accept " + " ".join([*options, "--short"]), said)
 
 
 def flash(folder: Path) -> None:
@@ -183,7 +254,7 @@ def notice(folder: Path) -> None:
         print(f"{target.name}.png")
 
 
-PICTURES = {"flash": flash, "status": status, "align": align, "notice": notice}
+PICTURES = {"flash": flash, "status": status, "align": align, "accept": accept, "notice": notice}
 
 
 if __name__ == "__main__":
