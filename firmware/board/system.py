@@ -11,8 +11,10 @@ import time
 import machine
 
 _DAYS_TO_2000_MS = 946684800000
-KEPT = "<4sQ"  # in RTC memory: our mark, when the clock was set last (UTC ms); then a CRC-32
-MARK = b"ff1 "
+# In RTC memory: our mark, resets since the gateway told the time, when the clock was set last (UTC ms); then a CRC-32
+KEPT = "<3sBQ"
+MARK = b"ff1"
+resets = 0  # since the gateway told the time
 
 
 def node_name():
@@ -102,12 +104,16 @@ def set_clock(to_utc_ms):
     )
 
 
-def keep_clock(to_utc_ms):
-    """Set the board's clock to a time that is known for sure, so that it is known after a reset; to be repeated often."""
+def keep_clock(to_utc_ms, told=False):
+    """Set the board's clock to a time that is known, just now `told` by the gateway or not, so that it is known after a reset; to
+    be repeated often."""
+    global resets  # noqa: PLW0603 - of this board
+    if told:
+        resets = 0
     set_clock(to_utc_ms)
     memory = getattr(machine.RTC(), "memory", None)
     if memory:  # board/wakeup.py reads it
-        mark = struct.pack(KEPT, MARK, to_utc_ms)
+        mark = struct.pack(KEPT, MARK, resets, to_utc_ms)
         memory(mark + struct.pack("<I", check(mark)))
 
 

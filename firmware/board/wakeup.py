@@ -17,6 +17,7 @@ _CAUSES = (
 # Where a chip keeps the reason in its own words, in the lowest six bits
 _RESET_STATE = (("esp32s3", 0x60008038), ("esp32c3", 0x60008038), ("esp32", 0x3FF48034))
 _RAW_POWER = 1
+_MOST_RESETS = 10  # since the gateway told the time: each may be off by some tenths of a second
 _LONGEST_RESET_MS = (
     600000  # the RC oscillator that counts through a reset is off by a few seconds in this time
 )
@@ -54,9 +55,11 @@ def clock_went_on():
     kept = bytes(memory())
     mark = kept[:-4]
     if len(mark) == struct.calcsize(system.KEPT) and struct.unpack("<I", kept[-4:])[0] == system.check(mark):
-        name, set_ms = struct.unpack(system.KEPT, mark)
+        name, resets, set_ms = struct.unpack(system.KEPT, mark)
         sure = reset_cause() in ("software", "watchdog", "soft reset", "deep sleep")
-        if sure and name == system.MARK and 0 <= system.utc_ms() - set_ms < _LONGEST_RESET_MS:
+        sure = sure and name == system.MARK and resets < _MOST_RESETS
+        if sure and 0 <= system.utc_ms() - set_ms < _LONGEST_RESET_MS:
+            system.resets = resets + 1
             return True
     memory(b"")
     return False

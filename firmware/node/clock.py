@@ -44,7 +44,7 @@ class Uptime:
 
 class TimeKeeper:
     """Learns the time from the gateway. publish(text) is async and sends on the reply topic; append takes the record;
-    keep_clock(utc_ms) sets the board's clock to a time that is sure."""
+    keep_clock(utc_ms, told) sets the board's clock to a time that is sure, just told by the gateway or not."""
 
     def __init__(self, uptime, publish, append, keep_clock, report=print):
         self.known = False
@@ -127,7 +127,7 @@ class TimeKeeper:
             self.error_ms = (now - learned_at) - (utc_ms - learned_utc_ms)
         self._learned = now, utc_ms
         self._append((now, record.CLOCK, utc_ms, "gw"))
-        self._keep_clock(utc_ms)
+        self._keep_clock(utc_ms, True)
         flash.write(_FILE, '{"utc":%d}' % utc_ms)
         self.known = True
         if not self.told:

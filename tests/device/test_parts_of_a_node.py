@@ -173,7 +173,7 @@ class FakeUptime:
     def now(self):
         return self.ms
 uptime = FakeUptime()
-keeper = TimeKeeper(uptime, publish, records.append, clocks.append, reports.append)
+keeper = TimeKeeper(uptime, publish, records.append, lambda ms, told=False: clocks.append(ms), reports.append)
 async def ask():
     task = asyncio.create_task(keeper.keep(lambda: True))
     await asyncio.sleep_ms(5)
@@ -313,6 +313,12 @@ show([told, wakeup.reset_cause()])
         ("now -= 1", False),  # a clock that went back was set by someone else
         ("machine.cause = 1", False),
         ("machine.cause = 0", False),
+        ("for _ in range(9): wakeup.clock_went_on(); system.keep_clock(now)", True),
+        (
+            "for _ in range(10): wakeup.clock_went_on(); system.keep_clock(now)",
+            False,
+        ),  # each reset adds its error
+        ("for _ in range(10): wakeup.clock_went_on(); system.keep_clock(now, True)", True),
         ("RTC.kept = b''", False),
         ("RTC.kept = RTC.kept[:-1]", False),
         ("RTC.kept = RTC.kept[:8] + bytes([RTC.kept[8] ^ 1]) + RTC.kept[9:]", False),
