@@ -111,9 +111,9 @@ class VirtualChip:
 
     def __exit__(self, *_):
         self._closing = True
-        self._stop_process()
         self._mode = "off"
         self._generation += 1
+        self._stop_process()
         if self._on_pty:
             os.close(self._master)
         else:
@@ -181,9 +181,9 @@ class VirtualChip:
         """EN is low while RTS is set and DTR is not; GPIO0 the other way round."""
         if self.rts and not self.dtr:
             if self._mode != "off":
-                self._stop_process()
                 self._mode = "off"
                 self._generation += 1
+                self._stop_process()
         elif self._mode == "off":
             self._mode = "rising"
             generation = self._generation
@@ -209,8 +209,8 @@ class VirtualChip:
 
     def reset(self, *, download=False):
         """As if EN was pulsed, with or without BOOT held."""
-        self._stop_process()
         self._generation += 1
+        self._stop_process()
         self.resets += 1
         if download:
             self._mode = "rom"
@@ -274,6 +274,8 @@ class VirtualChip:
         )  # fmt: skip
         os.close(slave)
         self._process, self._inner = process, inner
+        if not current():  # reset, or the end of the test, while it was being started
+            process.kill()
         while True:
             try:
                 data = os.read(inner, 4096)
