@@ -56,7 +56,7 @@ class Desk:
         while time.monotonic() < end:
             if found := condition():
                 return found
-            for line in self.lines.feed(self.port.read(4096)):
+            for line in self.lines.feed(self.port.read(max(1, self.port.in_waiting))):
                 try:
                     message = decode_line(line)
                 except ValueError:
@@ -78,7 +78,7 @@ def desk(micropython: parts.Micropython, flash: Path, tmp_path: Path) -> Iterato
     """Make a desk; the broker (None: a port at which nothing listens), and further settings of config.json."""
     open_ones: list[Any] = []
 
-    def make(broker: Mosquitto | None = None, *, rate: float = 2.0, **config: Any) -> Desk:
+    def make(broker: Mosquitto | None = None, *, rate: float = 4.0, **config: Any) -> Desk:
         timeline = Timeline(rate=rate)
         relay = WifiRelay("127.0.0.1", broker.port if broker else 1)
         settings = {
