@@ -18,6 +18,7 @@ __all__ = ["Conversation", "Sender", "Watcher"]
 
 KNOCK_S = 10.0  # a node from which nothing comes is told again that there is an update
 SILENCE_S = 180.0  # ... for so long: it may be starting, or its network may be away for a moment
+MOST_RETRIES = 5  # of a node whose memory was short
 LOOK_S = 2.0  # between two questions how it is, once the new firmware is on trial
 TRIAL_S = 2700.0  # three starts of ten minutes each, and the wait for a quiet door before
 LONGEST_PIECE = 1024  # whatever a node asks for
@@ -99,6 +100,7 @@ class Sender:
             knock["again"] = True
         knock_at = self._clock()
         heard_at = knock_at
+        short_of_memory = 0
         while True:
             now = self._clock()
             if now - heard_at > SILENCE_S:
@@ -117,6 +119,11 @@ class Sender:
             if reply.get("ask") == "update":
                 self._answer(reply)
             elif reply.get("do") == "update":
+                if "MemoryError" in str(reply.get("error")) and short_of_memory < MOST_RETRIES:
+                    short_of_memory += (
+                        1  # for a moment; what it has is in its flash, and the next knock goes on
+                    )
+                    continue
                 if "error" in reply:
                     raise self._refused(str(reply["error"]))
                 if reply.get("stage") == "runs":
