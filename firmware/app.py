@@ -463,7 +463,12 @@ async def main():
     this_node = Node()
     del config
     node.forget(
-        "node.config", "board.pin_table", "board.pins_esp32", "board.pins_esp32s3", "board.pins_esp32c3"
+        "node.config",
+        "node.limits",
+        "board.pin_table",
+        "board.pins_esp32",
+        "board.pins_esp32s3",
+        "board.pins_esp32c3",
     )
     gc.threshold(gc.mem_free() // 4)  # loading is over: fewer collections, for which interrupts wait
     keep = this_node.supervisor.keep

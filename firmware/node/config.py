@@ -4,7 +4,7 @@ A node must count whatever its settings look like: what cannot be used is named 
 default holds. What arrives over the config topic is taken as a whole or refused as a whole, and kept in remote.json so that
 a start without a network knows it.
 
-Large, and needed at the start only: then app.py forgets it. What the config topic may change is in node/remote.py.
+Large, and needed at the start only: then app.py forgets it. What the config topic may change is in node/limits.py.
 """
 
 import json
@@ -12,8 +12,8 @@ import json
 from board import pin_table
 from footfall_core import record, topic
 from node import flash
-from node.limits import BARRIER, PANEL, SettingError, a_list, number
-from node.remote import REMOTE_FILE, apply_remote
+from node.limits import BARRIER, PANEL, SettingError, a_list, apply_remote, number
+from node.remote import REMOTE_FILE
 
 FILE = "config.json"
 DOOR = "door"

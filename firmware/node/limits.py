@@ -1,10 +1,11 @@
-"""The rules of a setting: its default and its bounds, and words for what cannot be used. For node/config.py and node/remote.py."""
+"""The rules of a setting: its default and its bounds, and words for what cannot be used. For node/config.py;
+and what the config topic may change, for node/remote.py, which loads this for a moment."""
 
 import json
 
 from micropython import const
 
-from footfall_core import beam, button, record
+from footfall_core import beam, button, payload, record
 
 _SHOWN = const(60)  # characters of a refused value
 
@@ -50,3 +51,34 @@ def a_list(values, name, default, longest):
     if not isinstance(value, list) or len(value) > longest:
         raise SettingError(name, value, "a list of at most %d" % longest)
     return value
+
+
+def apply_remote(settings, text):
+    """Take what the config topic says into `settings`. Raises ValueError, and changes nothing, if any of it is no good.
+
+    Known are rev, barriers (a list of limits, in the order of the barriers), lockout_ms, debounce_ms and question; other keys
+    are left alone, a later gateway may send them to later nodes.
+    """
+    values = payload.loads(text)
+    revision = number(values, "rev", (None, 0, record.MAX_COUNT), "")
+    if revision is None:
+        raise SettingError("rev", None, "the revision of the configuration")
+    panel = {name: number(values, name, bounds, "") for name, bounds in PANEL.items() if name in values}
+    limits = a_list(values, "barriers", (), len(settings.barriers))
+    taken = []
+    for i, barrier in enumerate(limits):
+        where = "barriers[%d]." % i
+        if not isinstance(barrier, dict):
+            raise SettingError(where[:-1], barrier, "{...}")
+        taken.append(
+            {
+                name: number(barrier, name, bounds, where)
+                for name, bounds in BARRIER.items()
+                if name in barrier
+            }
+        )
+    for barrier, changes in zip(settings.barriers, taken):
+        barrier.update(changes)
+    for name, value in panel.items():
+        setattr(settings, name, value)
+    settings.revision = revision

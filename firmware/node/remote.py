@@ -1,8 +1,7 @@
 """Settings in memory, and the config topic that changes them. app.py builds it."""
 
-from footfall_core import payload, record
+import node as package
 from node import flash
-from node.limits import BARRIER, PANEL, SettingError, a_list, number
 
 REMOTE_FILE = "remote.json"
 _LONGEST_REASON = 200  # characters
@@ -30,46 +29,19 @@ class Remote:
         """A configuration, as received; the one we have comes again with every connection."""
         if text == self._text:
             return
+        from node import limits
+
         try:
-            apply_remote(self._settings, text)
+            limits.apply_remote(self._settings, text)
         except ValueError as error:
             self.error = str(error)[:_LONGEST_REASON]
             self._report("configuration refused, the old one holds: %s" % error)
             self._changed(False)
             return
+        finally:
+            package.forget("node.limits")
         self.error = None
         self._text = text
         flash.write(REMOTE_FILE, text)
         self._report("configuration: revision %d" % self._settings.revision)
         self._changed(True)
-
-
-def apply_remote(settings, text):
-    """Take what the config topic says into `settings`. Raises ValueError, and changes nothing, if any of it is no good.
-
-    Known are rev, barriers (a list of limits, in the order of the barriers), lockout_ms, debounce_ms and question; other keys
-    are left alone, a later gateway may send them to later nodes.
-    """
-    values = payload.loads(text)
-    revision = number(values, "rev", (None, 0, record.MAX_COUNT), "")
-    if revision is None:
-        raise SettingError("rev", None, "the revision of the configuration")
-    panel = {name: number(values, name, bounds, "") for name, bounds in PANEL.items() if name in values}
-    limits = a_list(values, "barriers", (), len(settings.barriers))
-    taken = []
-    for i, barrier in enumerate(limits):
-        where = "barriers[%d]." % i
-        if not isinstance(barrier, dict):
-            raise SettingError(where[:-1], barrier, "{...}")
-        taken.append(
-            {
-                name: number(barrier, name, bounds, where)
-                for name, bounds in BARRIER.items()
-                if name in barrier
-            }
-        )
-    for barrier, changes in zip(settings.barriers, taken):
-        barrier.update(changes)
-    for name, value in panel.items():
-        setattr(settings, name, value)
-    settings.revision = revision
