@@ -1,6 +1,6 @@
 """Fixtures that give a test its real programs and servers.
 
-A program that cannot be had fails the test with the reason; nothing is skipped. Every server is the test's own, in the
+A program that cannot be had fails the test with the reason; nothing is skipped (but see tests/large_programs.py). Every server is the test's own, in the
 test's temporary folder, and ends with the test. A failing test shows the end of its servers' logs.
 """
 

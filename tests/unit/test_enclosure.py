@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.large_programs import needs_large_program
+
 HARDWARE = Path(__file__).parents[2] / "hardware"
 sys.path.insert(0, str(HARDWARE))
 enclosure = importlib.import_module("enclosure")
 sys.path.remove(str(HARDWARE))
 
-with_openscad = pytest.mark.skipif(
-    shutil.which("openscad") is None,
-    reason="no OpenSCAD here: the STL files in the repository were judged instead, by fingerprint and mesh",
+with_openscad = needs_large_program(
+    shutil.which("openscad"),
+    "no OpenSCAD here: the STL files in the repository were judged instead, by fingerprint and mesh",
 )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from footfall_gateway.settings import load_settings
+from tests.large_programs import needs_large_program
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "hardware"))
@@ -106,8 +107,8 @@ def test_the_headline_can_be_read_from_one_and_a_half_metres(language):
     assert letter_mm >= 1500 / 200  # a letter can be read from two hundred times its height
 
 
-with_browser = pytest.mark.skipif(
-    notice.browser() is None, reason="no Chromium here: that it is one page was not checked"
+with_browser = needs_large_program(
+    notice.browser(), "no Chromium here: that the notice is one page was not checked"
 )
 
 
