@@ -119,7 +119,10 @@ class Updater:
         problem = None
         try:
             await self._to_write()
+            gc.collect()
             from node import update
+
+            gc.collect()
 
             try:
                 self._update = update.Update(

@@ -246,7 +246,7 @@ def test_a_transfer_that_breaks_off_goes_on_where_the_flash_ends(take, flash):
         assert end == "power cut"
     assert end == "whole"
     assert slot_files(flash / "slots/b") == whole(some_files())
-    assert asked < len(bundle.content) + 6 * 768  # a file is flushed every 768 bytes
+    assert asked < len(bundle.content) + 6 * 384  # a file is flushed every 384 bytes
 
 
 def test_another_bundle_begins_anew(take, flash):

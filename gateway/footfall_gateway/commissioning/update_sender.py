@@ -117,6 +117,7 @@ class Sender:
             heard_at = self._clock()
             knock_at = heard_at + KNOCK_S
             if reply.get("ask") == "update":
+                short_of_memory = 0 if reply.get("offset") else short_of_memory
                 self._answer(reply)
             elif reply.get("do") == "update":
                 if "MemoryError" in str(reply.get("error")) and short_of_memory < MOST_RETRIES:
