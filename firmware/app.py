@@ -40,6 +40,24 @@ IDENTIFY_MS = 10000
 ANSWER_FIRST_MS = 1000  # before a restart on command: time for the answer to go out
 PATIENCE_BEFORE_RESTART = 50  # tenths of a second, for whoever is in a door
 
+# Methods that nobody calls once the node is built: several KB
+ONLY_TO_BUILD = (
+    "__init__",
+    "part",
+    "make_settings",
+    "make_spool",
+    "make_boot_button",
+    "make_door",
+    "make_terminal",
+    "make_carriers",
+    "make_wifi",
+    "make_cable",
+    "make_mqtt_client",
+    "begin_trial",
+    "hear_on_console",
+    "introduce",
+)
+
 
 class Node:
     """All parts of one board, built in the order in which they need each other."""
@@ -462,6 +480,8 @@ async def main():
     global config  # noqa: PLW0603
     this_node = Node()
     del config
+    for name in ONLY_TO_BUILD:
+        delattr(Node, name)
     node.forget(
         "node.config",
         "node.limits",
