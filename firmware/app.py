@@ -15,7 +15,7 @@ from board import system
 from board.counters import Counters
 from board.inputs import Button, Inputs
 from board.lamps import Lamps
-from footfall_core import topic
+from footfall_core import beam, topic
 from node import boot, flash, mqtt, spool, status
 from node.beacon import Beacon
 from node.clock import TimeKeeper, Uptime
@@ -482,6 +482,7 @@ async def main():
     del config
     for name in ONLY_TO_BUILD:
         delattr(Node, name)
+    del beam.Replay, beam.Tally  # the gateway's: 2 KB
     node.forget(
         "node.config",
         "node.limits",

@@ -4,6 +4,7 @@ A program that cannot be had fails the test with the reason; nothing is skipped 
 test's temporary folder, and ends with the test. A failing test shows the end of its servers' logs.
 """
 
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,8 +17,24 @@ from footfall_simulator import parts
 from tests.servers import InfluxDB, Mosquitto, Server
 
 _servers_of_test = pytest.StashKey[list[Server]]()
+# They take minutes: begun last, one processor would wait for them
+LONG = ("tests/faults/test_whole_way.py", "tests/pipeline/test_calit2.py", "tests/faults/test_endurance.py")
 _S = TypeVar("_S", bound=Server)
 _T = TypeVar("_T")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long tests where each of several workers begins: they share out the list in pieces of equal length."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.nodeid.startswith(LONG)]
+    short = [item for item in items if not item.nodeid.startswith(LONG)]
+    piece = -(-len(items) // workers)
+    ordered = []
+    for worker in range(workers):
+        ordered += long[worker::workers]
+        while short and len(ordered) < piece * (worker + 1):
+            ordered.append(short.pop(0))
+    items[:] = ordered + short
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ What a bundle looks like: docs/wire.md. The order is the promise:
 
 import asyncio
 import binascii
+import gc
 import hashlib
 import json
 import os
@@ -28,7 +29,6 @@ PIECE_BYTES = const(192)  # as base64 and in its message some 330: small enough 
 FLUSH_BYTES = const(384)  # what a power cut costs at most; unflushed bytes may wait in the heap
 ANSWER_S = const(10)  # a piece that has not come by then is asked for again
 PATIENCE = const(30)  # ... so many times
-_LONGEST_LINE = const(1100)  # the signature of a 4096 bit key is the longest
 _MOST_FILES = const(200)
 _BLOCK = const(4096)
 _FOLDERS_BYTES = const(40960)  # littlefs gives each folder two blocks
@@ -193,7 +193,7 @@ class Update:
         first = line = b""
         with open(HEAD, "rb") as f:
             while True:
-                following = f.readline(_LONGEST_LINE)
+                following = f.readline()  # a limit would be taken from the heap each time, in one piece
                 if not following:
                     break
                 if line:
@@ -202,12 +202,16 @@ class Update:
                 first = first or following
                 line = following
                 await asyncio.sleep_ms(0)
+        try:
+            signed = str(line.strip(), "utf-8")
+        except UnicodeError:
+            signed = ""
+        line = following = None
+        gc.collect()  # numbers of twice the key's length want a piece of heap each
         from node import signature
 
         try:
-            good = await signature.genuine(self._key, str(line.strip(), "utf-8"), digest.digest())
-        except UnicodeError:
-            good = False
+            good = await signature.genuine(self._key, signed, digest.digest())
         finally:
             sys.modules.pop("node.signature", None)
         if not good:
@@ -255,9 +259,9 @@ class Update:
     def _rows(self):
         """(path, length, SHA-256 in hex) of every file, read from the head line by line."""
         with open(HEAD, "rb") as f:
-            f.readline(_LONGEST_LINE)
+            f.readline()
             for _ in range(self._files):
-                yield json.loads(f.readline(_LONGEST_LINE))
+                yield json.loads(f.readline())
 
     def _place(self, path):
         """Where a file lies until all are checked."""
