@@ -260,7 +260,7 @@ def run(start, facts):
     """Run it; what ends it is kept as a crash."""
     try:
         start(facts)
-        error = RuntimeError("the firmware ended")
+        raise RuntimeError("the firmware ended")
     except Exception as caught:
         error = caught
     keep_crash(shown(error), facts.get("boot", 0), facts.get("fw", "?"), facts["slot"], not facts["safe"])

@@ -94,7 +94,7 @@ class Printed:
 
 
 printed = Printed(builtins.print)
-builtins.print = printed.print  # type: ignore[assignment]
+builtins.print = printed.print
 
 
 class Console:

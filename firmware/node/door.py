@@ -215,14 +215,17 @@ class Door:
             self._step(tick, state)
             return
         # A block rather gets too long than too short
-        last_ms = lasted_ms if state & ~(states[-2] if len(states) > 1 else before) else self._glitch_ms
-        at = ticks_add(tick, -lasted_ms * (len(states) - 1) - last_ms)
+        earlier = [before] + list(states)
+        last_ms = lasted_ms if state & ~earlier[-2] else self._glitch_ms
+        back_ms = lasted_ms * (len(states) - 1) + last_ms
+        at = ticks_add(tick, -back_ms)
         if extra > 0 or (steps and before and before ^ 3 == state):
             self._hidden.append((self._uptime.at(at), self._uptime.at(tick)))
             self._hidden_edges += extra
         for one in states:
             self._step(at, one)
-            at = ticks_add(at, lasted_ms)
+            back_ms -= lasted_ms
+            at = ticks_add(tick, -back_ms)
 
     def _unexplained(self, bit, states):
         """True when this beam was broken in the hardware's eyes more often than was seen and than `states` tell."""

@@ -55,7 +55,10 @@ def answer(node, _values):
 def net(node):
     """How it reaches the gateway: no password in it."""
     settings = node.settings
-    told = {"link": "cable" if settings.serial else "broker" if settings.mqtt else None}
+    told = {
+        "link": "cable" if settings.serial else "broker" if settings.mqtt else None,
+        "connected": node.exchange.connected(),
+    }
     if settings.wifi:
         told["wifi"] = settings.wifi["ssid"][:_TEXT]
         told["wifi_up"] = node.wifi.up()
@@ -66,5 +69,4 @@ def net(node):
         told["broker"] = "%s:%d" % (settings.mqtt["host"][:_TEXT], settings.mqtt["port"])
         told["tls"] = bool(settings.mqtt["ca"])
         told["problem"] = node.client.problem if node.client else "the certificate cannot be used"
-    told["connected"] = node.exchange.connected()
     return told
