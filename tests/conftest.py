@@ -4,7 +4,6 @@ A program that cannot be had fails the test with the reason; nothing is skipped 
 test's temporary folder, and ends with the test. A failing test shows the end of its servers' logs.
 """
 
-import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,22 +18,38 @@ from tests.servers import InfluxDB, Mosquitto, Server
 _servers_of_test = pytest.StashKey[list[Server]]()
 # They take minutes: begun last, one processor would wait for them
 LONG = ("tests/faults/test_whole_way.py", "tests/pipeline/test_calit2.py", "tests/faults/test_endurance.py")
+WITH_SERIAL_PORTS = (
+    "tests/contract/test_flash.py",
+    "tests/contract/test_link_serial.py",
+    "tests/device/test_accept.py",
+    "tests/device/test_cable.py",
+    "tests/device/test_connect.py",
+    "tests/device/test_console.py",
+    "tests/device/test_node_cli.py",
+    "tests/device/test_node_link.py",
+    "tests/device/test_self_test_words.py",
+    "tests/device/test_update_command.py",
+    "tests/device/test_virtual_board.py",
+    "tests/faults/test_cable.py",
+    "tests/pipeline/test_build_guide.py",
+    "tests/unit/test_ports.py",
+    "tests/unit/test_recount.py",
+)
 _S = TypeVar("_S", bound=Server)
 _T = TypeVar("_T")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long tests where each of several workers begins: they share out the list in pieces of equal length."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    long = [item for item in items if item.nodeid.startswith(LONG)]
-    short = [item for item in items if not item.nodeid.startswith(LONG)]
-    piece = -(-len(items) // workers)
-    ordered = []
-    for worker in range(workers):
-        ordered += long[worker::workers]
-        while short and len(ordered) < piece * (worker + 1):
-            ordered.append(short.pop(0))
-    items[:] = ordered + short
+    """The tests with serial ports in one worker, as the number of a port that one test pulled is given to the next at
+    once, and whoever waits for the old one would open it; what takes minutes comes first."""
+    for item in items:
+        if item.nodeid.startswith(WITH_SERIAL_PORTS):
+            item.add_marker(pytest.mark.xdist_group("serial ports"))
+    items.sort(
+        key=lambda item: (
+            0 if item.nodeid.startswith(WITH_SERIAL_PORTS) else 1 if item.nodeid.startswith(LONG) else 2
+        )
+    )
 
 
 @pytest.fixture
