@@ -22,7 +22,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip
@@ -86,21 +86,17 @@ class NodeSettings:
         return [*files, DeviceFile(CONFIG, json.dumps(self.values, ensure_ascii=False).encode())]
 
 
-class Asker:
+class Asker(Protocol):
     """How questions reach the person; the command line gives one that uses the terminal."""
 
-    def text(self, question: str, default: str | None = None) -> str:
-        raise NotImplementedError
+    def text(self, question: str, default: str | None = None) -> str: ...
 
     def hidden(self, question: str) -> str:
         """An answer that is not shown; may be empty."""
-        raise NotImplementedError
 
-    def yes(self, question: str, *, default: bool) -> bool:
-        raise NotImplementedError
+    def yes(self, question: str, *, default: bool) -> bool: ...
 
-    def say(self, words: str) -> None:
-        raise NotImplementedError
+    def say(self, words: str) -> None: ...
 
 
 # ---------------------------------------------------------------------------------------------------------- the rules
