@@ -1,8 +1,10 @@
 """From milliseconds since boot to UTC. Pure; the ledger keeps one `BootClock` for each boot it is busy with.
 
 The rule: a record is dated by the latest clock record of its boot at or before it, or, where there is none, by the
-earliest one after it. Of two clock records at the same moment the one with the higher seq counts. So the dates depend on
-which clock records exist, never on the order in which they arrived. A boot without a clock record stays undated.
+earliest one after it. Of two clock records at the same moment the one with the higher seq counts. What the node's own clock
+said after a reset (source "rtc") counts only until the boot has been told the time: what was told is measured, a clock that
+went through a reset is believed. So the dates depend on which clock records exist, never on the order in which they arrived.
+A boot without a clock record stays undated.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ MAX_ALIVE_MS = (
     6 * 3_600_000
 )  # an alive record vouches for this much time at most; nodes send one every 5 minutes
 MAX_CORRECTION_MS = 10_000  # an hour's drift of a node's clock is below 1 s
+OWN_CLOCK = "rtc"  # the source of a clock record that nobody told the node
 BEGINNING, END = -1, 1 << 62  # bounds of a boot's own time, outside of what a record can say
 
 
@@ -31,12 +34,15 @@ def implausible_clock(utc_ms: int, now_ms: int) -> str | None:
 class BootClock:
     """The clock records of one boot."""
 
-    __slots__ = ("_offsets", "_seqs", "_times", "last_offset", "last_t_ms")
+    __slots__ = ("_offsets", "_seqs", "_times", "_told", "last_offset", "last_t_ms")
 
     def __init__(self) -> None:
         self._times: list[int] = []
         self._seqs: list[int] = []
         self._offsets: list[int] = []
+        self._told = (
+            False  # these are what the node was told; what its own clock said does not count any more
+        )
         self.last_t_ms = END  # the latest clock record's t and offset: nearly every record is dated by it
         self.last_offset = 0
 
@@ -44,11 +50,18 @@ class BootClock:
         """The same clock records, independent from now on."""
         twin = BootClock()
         twin._times, twin._seqs, twin._offsets = self._times[:], self._seqs[:], self._offsets[:]
+        twin._told = self._told
         twin.last_t_ms, twin.last_offset = self.last_t_ms, self.last_offset
         return twin
 
-    def add(self, t_ms: int, seq: int, utc_ms: int) -> tuple[int, int] | None:
+    def add(self, t_ms: int, seq: int, utc_ms: int, source: str) -> tuple[int, int] | None:
         """Takes a clock record; returns [from, to) of the boot's time that it governs, None where another outranks it."""
+        told = source != OWN_CLOCK
+        if self._told and not told:
+            return None
+        if told and not self._told:
+            self._told = True
+            self._times, self._seqs, self._offsets = [], [], []
         at = bisect_right(self._times, t_ms)
         if at and self._times[at - 1] == t_ms:
             at -= 1

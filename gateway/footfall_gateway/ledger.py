@@ -597,7 +597,7 @@ class _Storing:
             if isinstance(record, BadRecord) or record[1] != CLOCK:
                 continue
             before = boot.clock.copy()
-            span = boot.clock.add(record[0], seq, record[2])
+            span = boot.clock.add(record[0], seq, *record[2:])
             self.sql.execute(
                 "INSERT OR REPLACE INTO clock VALUES (?, ?, ?, ?, ?)",
                 (spool.id, number, record[0], seq, record[2]),
@@ -749,8 +749,9 @@ class _Storing:
 def load_clock(sql: sqlite3.Connection, spool_id: int, boot: int) -> BootClock:
     """The clock of a boot as the ledger has it."""
     clock = BootClock()
-    points: Iterable[tuple[int, int, int]] = sql.execute(
-        "SELECT t_ms, seq, utc_ms FROM clock WHERE spool_id = ? AND boot = ? ORDER BY t_ms, seq",
+    points: Iterable[tuple[int, int, int, str]] = sql.execute(
+        "SELECT clock.t_ms, seq, clock.utc_ms, b FROM clock JOIN record USING (spool_id, seq)"
+        " WHERE spool_id = ? AND clock.boot = ? ORDER BY clock.t_ms, seq",
         (spool_id, boot),
     )
     for point in points:

@@ -112,7 +112,7 @@ def _records(rng) -> list[tuple | None]:
                 alive_since = max(0, t - rng.choice((0, 120_000)))
         elif kind == "C":
             error = rng.choice((0, 0, 0, 5, -5, 40, -40, 4000, -4000)) * 1000
-            records.append((t, "C", began + t + error, "gw"))
+            records.append((t, "C", began + t + error, rng.choice(("gw", "gw", "rtc"))))
         else:
             gone = rng.randrange(1, 6)
             records += [(t, "L", gone), *[GONE] * (gone - 1)]
@@ -123,7 +123,8 @@ def _records(rng) -> list[tuple | None]:
 
 
 def date(boot: Boot, t: int) -> int | None:
-    clocks = [(r[0], seq, r[2]) for seq, r in boot if r[1] == "C"]
+    told = [r[3] for _, r in boot if r[1] == "C" and r[3] != "rtc"]
+    clocks = [(r[0], seq, r[2]) for seq, r in boot if r[1] == "C" and (r[3] != "rtc" or not told)]
     earlier = [c for c in clocks if c[0] <= t]
     if earlier:
         chosen = max(earlier)

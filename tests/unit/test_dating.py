@@ -17,10 +17,11 @@ from footfall_gateway.dating import (
 NOW = 1_780_000_000_000
 
 
-def clock_of(*points: tuple[int, int, int]) -> BootClock:
+def clock_of(*points: tuple[int, int, int] | tuple[int, int, int, str]) -> BootClock:
+    """A clock with these records; the gateway told them where no source is given."""
     clock = BootClock()
-    for t_ms, seq, utc_ms in points:
-        clock.add(t_ms, seq, utc_ms)
+    for t_ms, seq, utc_ms, *source in points:
+        clock.add(t_ms, seq, utc_ms, *(source or ["gw"]))
     return clock
 
 
@@ -53,18 +54,39 @@ def test_of_two_clock_records_at_one_moment_the_later_number_counts_in_any_order
 
 def test_a_new_clock_record_names_the_span_that_it_dates() -> None:
     clock = BootClock()
-    assert clock.add(200, 2, NOW) == (BEGINNING, END)
-    assert clock.add(400, 4, NOW + 200) == (400, END)
-    assert clock.add(300, 3, NOW + 100) == (300, 400)
-    assert clock.add(100, 1, NOW - 100) == (BEGINNING, 200)
-    assert clock.add(300, 9, NOW + 101) == (300, 400)
-    assert clock.add(300, 8, NOW + 102) is None
+    assert clock.add(200, 2, NOW, "gw") == (BEGINNING, END)
+    assert clock.add(400, 4, NOW + 200, "gw") == (400, END)
+    assert clock.add(300, 3, NOW + 100, "gw") == (300, 400)
+    assert clock.add(100, 1, NOW - 100, "gw") == (BEGINNING, 200)
+    assert clock.add(300, 9, NOW + 101, "gw") == (300, 400)
+    assert clock.add(300, 8, NOW + 102, "gw") is None
+
+
+def test_what_a_node_believed_after_a_reset_counts_until_it_is_told_and_no_longer() -> None:
+    believed, told, told_again = (
+        (0, 1, NOW - 3_600_000, "rtc"),
+        (9000, 2, NOW + 9000, "gw"),
+        (20_000, 3, NOW + 20_005, "gw"),
+    )
+    assert clock_of(believed).utc_ms(5) == NOW - 3_600_000 + 5
+    for order in permutations((believed, told, told_again)):
+        clock = clock_of(*order)
+        assert [clock.utc_ms(t_ms) for t_ms in (0, 8999, 9000, 20_000)] == [
+            NOW,
+            NOW + 8999,
+            NOW + 9000,
+            NOW + 20_005,
+        ]
+    clock = clock_of(believed)
+    assert clock.add(*told) == (BEGINNING, END)  # all that it had dated
+    assert clock.add(*believed) is None
+    assert clock.copy().add(*believed) is None
 
 
 def test_a_copy_does_not_follow() -> None:
     clock = clock_of((100, 1, NOW))
     twin = clock.copy()
-    clock.add(50, 2, NOW + 5000)
+    clock.add(50, 2, NOW + 5000, "gw")
     assert (twin.utc_ms(60), twin.utc_ms(100)) == (NOW - 40, NOW)
 
 
