@@ -195,22 +195,20 @@ def _opened(settings: SerialSettings) -> serial.Serial:
     return port
 
 
-def trouble(error: BaseException, port: str | None = None) -> str:
-    """Why the port does not work, in words that say what to look at; with its name, also what is known of it here."""
+def trouble(error: BaseException, port: str) -> str:
+    """Why the port does not work, in words that say what to look at, with what is known of it here."""
     number = getattr(error, "errno", None)
     text = str(error)
     if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or "No such file" in text:
-        return "not there; is the cable plugged in?" + (_instead_of(port) if port else "")
+        return "not there; is the cable plugged in?" + _instead_of(port)
     if number == errno.EACCES or "Permission denied" in text:
-        if not port:
-            return "no permission; on Debian the user must be in the group dialout"
         who, group = user(), group_of(port)
         return (
             f"no permission; the user {who} must be in the group {group}: as root `adduser {who} {group}`, then start "
             "the gateway again"
         )
     if number in (errno.EAGAIN, errno.EBUSY) or "exclusively lock" in text:
-        users = users_of(port) if port else []
+        users = users_of(port)
         return "in use by another program" + (f": {', '.join(users)}" if users else "")
     if isinstance(error, TypeError | AttributeError) or "disconnected" in text or number == errno.EIO:
         return "unplugged"

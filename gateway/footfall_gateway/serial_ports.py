@@ -1,6 +1,6 @@
 """What is to be known about a serial port that does not open: who has it, whose it is, which others there are. Linux only.
 
-Used by `link_serial` for its words, and by `footfall config check --connect`. Nothing here opens a port.
+Used by `link_serial` and `commissioning.ports` for their words. Nothing here opens a port.
 """
 
 import getpass
@@ -17,7 +17,7 @@ def group_of(device: str) -> str:
     """The group whose members may open it; on Debian dialout."""
     try:
         return Path(device).group()
-    except (OSError, KeyError):
+    except (OSError, KeyError, NotImplementedError):  # the last: on Windows
         return "dialout"
 
 

@@ -1,6 +1,6 @@
 """The port of the board: found by its USB chip, asked for where there are several, and every reason why it cannot be used.
 
-Which ports a computer has, and whose they are, is the only thing that is pretended here.
+Which ports a computer has is the only thing that is pretended here.
 """
 
 import errno
@@ -98,47 +98,109 @@ def test_a_port_that_is_not_there():
     assert words("/dev/ttyUSB97")[0] == "/dev/ttyUSB97: there is no such port"
 
 
-def test_a_port_that_goes_and_comes_with_a_restart_of_the_board_is_waited_for(tmp_path):
+@pytest.fixture
+def port(tmp_path):
+    """A port that works: a pseudo terminal under a name of its own."""
     master, slave = pty.openpty()
-    port = tmp_path / "ttyACM0"
-    port.symlink_to(os.ttyname(slave))
-    ports.check_usable(str(port))
-    port.unlink()
-    threading.Timer(0.5, lambda: port.symlink_to(os.ttyname(slave))).start()
-    ports.check_usable(str(port))
+    name = tmp_path / "ttyACM0"
+    name.symlink_to(os.ttyname(slave))
+    yield name
     os.close(slave)
     os.close(master)
 
 
-def test_a_port_of_another_group(mocker, tmp_path):
-    port = tmp_path / "ttyUSB0"
-    port.touch()
-    mocker.patch(
-        "serial.serial_for_url", side_effect=serial.SerialException(errno.EACCES, "Permission denied")
-    )
-    mocker.patch("pathlib.Path.group", return_value="dialout")
+def test_a_port_that_goes_and_comes_with_a_restart_of_the_board_is_waited_for(port):
+    ports.check_usable(str(port))
+    target = port.readlink()
+    port.unlink()
+    threading.Timer(0.5, lambda: port.symlink_to(target)).start()
+    assert ports.check_usable(str(port)) == str(port)
+
+
+def test_a_board_that_does_not_come_back_is_told_as_gone(port, monkeypatch):
+    monkeypatch.setattr(ports, "RETURN_PATIENCE_S", 0.3)
+    ports.check_usable(str(port))
+    port.unlink()
     said = words(str(port))
-    assert said[0].endswith("you may not use this port, it belongs to the group dialout")
-    assert said[1] == "Type: sudo adduser $USER dialout"
+    assert said[0] == f"{port}: the board has gone, and does not come back"
+    assert "Was the cable pulled, or is it loose?" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("number_then", "number_now", "socket_now", "same"),
+    [
+        ("24:6F:28:00:00:01", "246f28000001", "1-9:1.0", True),  # the loader's number, MicroPython's
+        ("24:6F:28:00:00:01", "123456", "1-2:1.0", True),  # an older MicroPython, in the same socket
+        ("24:6F:28:00:00:01", "246f28000099", "1-3:1.0", False),  # another board
+    ],
+)
+def test_a_chip_with_a_usb_port_of_its_own_is_found_again_under_another_name(
+    number_then, number_now, socket_now, same, port, mocker, monkeypatch
+):
+    monkeypatch.setattr(ports, "RETURN_PATIENCE_S", 0.3)
+    there = mocker.patch("serial.tools.list_ports.comports")
+
+    def plugged_in(device, number, socket):
+        there.return_value = [
+            SimpleNamespace(device=str(device), vid=0x303A, pid=0x1001, serial_number=number, location=socket)
+        ]
+
+    plugged_in(port, number_then, "1-2:1.0")
+    ports.check_usable(str(port))
+    new_name = port.rename(port.with_name("ttyACM1"))
+    plugged_in(new_name, number_now, socket_now)
+    if same:
+        assert ports.check_usable(str(port)) == str(new_name)
+    else:
+        assert "has gone" in words(str(port))[0]
+
+
+def test_a_port_of_another_group(port):
+    """The system's own refusal, of a port that belongs to nobody here; root, who may use all, is somebody else meanwhile."""
+    target = port.readlink()
+    group = target.group()
+    target.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        said = words(str(target))
+    finally:
+        os.seteuid(user)
+    assert said[0] == f"{target}: you may not use this port, it belongs to the group {group}"
+    assert said[1] == f"Type: sudo adduser $USER {group}"
     assert said[2].startswith("Then log out and in again")
 
 
-def test_a_port_that_another_program_uses_is_told_with_the_program():
-    master, slave = pty.openpty()
-    path = os.ttyname(slave)
-    hold = "import serial, sys; s = serial.Serial(sys.argv[1], exclusive=True); print(1, flush=True); sys.stdin.read()"
+HOLD = "import serial, sys; s = serial.Serial(sys.argv[1], exclusive=True); print(1, flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def other_program(port):
     with subprocess.Popen(
-        [sys.executable, "-c", hold, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         other.stdout.readline()
-        said = words(path)
+        yield other
         other.stdin.close()
-    os.close(slave)
-    os.close(master)
-    assert f"another program uses this port: python (process {other.pid})" in said[0].replace(
-        "python3", "python"
-    )
+
+
+def test_a_port_that_another_program_uses_is_told_with_the_program(port, other_program, monkeypatch):
+    monkeypatch.setattr(ports, "BUSY_PATIENCE_S", 0.3)
+    said = words(str(port))
+    assert "another program uses this port: " in said[0]
+    assert f" (process {other_program.pid})" in said[0]
     assert "mpremote, or the gateway itself" in said[1]
+
+
+def test_a_port_that_is_in_use_for_a_moment_only_is_waited_for_with_a_line_that_says_so(
+    port, other_program, capsys
+):
+    threading.Timer(0.5, other_program.stdin.close).start()
+    ports.check_usable(str(port))
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{port}: in use by ")
+    assert line.endswith("; waiting a few seconds …")
 
 
 def test_a_port_at_another_computer_that_does_not_answer():

@@ -46,7 +46,7 @@ class Esptool:
 
     def __init__(self, device: str, *, download_mode: bool = False, slow: bool = False) -> None:
         self._device = device
-        self._options = ["--port", device, "--connect-attempts", str(CONNECT_ATTEMPTS)]
+        self._options = ["--connect-attempts", str(CONNECT_ATTEMPTS)]
         if download_mode:
             self._options += ["--before", "no-reset"]
         if slow:
@@ -106,8 +106,7 @@ class Esptool:
     def _run(
         self, first: Sequence[str], command: Sequence[str] = (), progress: Progress | None = None
     ) -> str:
-        check_usable(self._device)
-        argv = [sys.executable, "-m", "esptool"]
+        argv = [sys.executable, "-m", "esptool", "--port", check_usable(self._device)]
         argv += [*self._options, *first, *command]
         environment = {
             **os.environ,

@@ -32,10 +32,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from footfall_core import topic
 from footfall_core.payload import MAX_BATCH_BYTES, VERSION, PayloadError
 from footfall_core.record import FAULT, PASSAGE
-from footfall_gateway.commissioning import CommissioningError
+from footfall_gateway.commissioning import CommissioningError, ports
 from footfall_gateway.ingest import BadRecord, read_batch
 from footfall_gateway.link_mqtt import failure, identify, refusal
-from footfall_gateway.link_serial import Lines, decode_line, encode_line, trouble
+from footfall_gateway.link_serial import Lines, decode_line, encode_line
 from footfall_gateway.settings import MqttSettings, Secret
 
 __all__ = [
@@ -63,7 +63,6 @@ QUESTIONS = frozenset({"info", "log"})
 STATE_S = 3.0  # for the broker to hand out a retained state
 CONNECT_S = 10.0
 EVENTS_KEPT = 10_000
-BAUD = 115_200
 MAX_COMMAND_BYTES = MAX_BATCH_BYTES  # longer ones a node skips
 
 _PASSAGE = re.compile(r"passage t=(\d+) barrier=(\d+) (in|out|unknown) transit=(\d+)")
@@ -277,7 +276,10 @@ class UsbLink(NodeLink):
         self._bytes_seen = 0
         self._damaged = 0
         self._closing = threading.Event()
-        self._serial = _opened(port)
+        try:
+            self._serial = ports.opened(port, timeout_s=0.2, write_timeout_s=5.0)
+        except CommissioningError as error:
+            raise NodeError(*error.lines) from error
         self._reader = threading.Thread(target=self._read, name=f"node on {port}", daemon=True)
         self._reader.start()
         try:
@@ -295,8 +297,8 @@ class UsbLink(NodeLink):
 
     def close(self) -> None:
         self._closing.set()
-        with contextlib.suppress(serial.SerialException, OSError):
-            self._serial.cancel_read()
+        with contextlib.suppress(serial.SerialException, OSError, AttributeError):
+            self._serial.cancel_read()  # a port at another computer has none; it ends by its timeout
         self._reader.join(2.0)
         with contextlib.suppress(serial.SerialException, OSError):
             self._serial.close()
@@ -351,9 +353,9 @@ class UsbLink(NodeLink):
                     self._take(line)
                 if b">>> " in data:  # a prompt ends without a line's end
                     self._lines_seen.append(">>>")
-        except (serial.SerialException, OSError, TypeError, AttributeError) as error:
+        except (serial.SerialException, OSError, TypeError, AttributeError):
             if not self._closing.is_set():
-                self._fail(f"{trouble(error)}; plug it in and start again")
+                self._fail("unplugged; plug it in and start again")
 
     def _take(self, line: bytes) -> None:
         try:
@@ -371,29 +373,6 @@ class UsbLink(NodeLink):
             self._happened(Passage(int(found[2]), _DIRECTIONS[found[3]], int(found[1]), int(found[4])))
         elif found := _FAULT.search(text):
             self._happened(BeamFault(int(found[1]), int(found[2] == "inner"), found[3] == "is blocked"))
-
-
-def _opened(port: str) -> serial.Serial:
-    one = serial.Serial()
-    one.port = port
-    one.baudrate = BAUD
-    one.timeout = 0.2
-    one.write_timeout = 5.0
-    one.exclusive = True
-    one.dtr = False  # on most boards DTR and RTS are wired to reset and boot mode
-    one.rts = False
-    try:
-        one.open()
-    except (serial.SerialException, OSError) as error:
-        words = trouble(error)
-        ways_out = {
-            "in use": "; end it first: a running `footfall run` with this port in [[serial]], mpremote or a terminal program",
-            "no permission": ": `sudo adduser $USER dialout`, then log in again",
-            "not there": " `footfall node list` shows the ports",
-        }
-        hint = next((text for begin, text in ways_out.items() if words.startswith(begin)), "")
-        raise NodeError(f"{port}: {words}{hint}") from error
-    return one
 
 
 class MqttLink(NodeLink):

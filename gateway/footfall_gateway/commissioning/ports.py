@@ -1,18 +1,20 @@
-"""Which serial port the board is at, and whether it can be used. Called by the commands that work over the cable."""
+"""Which serial port the board is at, and opening it. Called by everything here that works over the cable."""
 
 import errno
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
+import click
 import serial
 from serial.tools import list_ports
 
 from footfall_gateway.commissioning import CommissioningError
+from footfall_gateway.serial_ports import group_of, users_of
 
-__all__ = ["Port", "candidates", "check_usable", "choose"]
+__all__ = ["BAUD", "Port", "candidates", "check_usable", "choose", "opened"]
 
 # USB vendor and product of what sits on ESP32 boards, and what it is called there; None: every product of the vendor
 _BRIDGES: dict[tuple[int, int | None], str] = {
@@ -26,9 +28,12 @@ _BRIDGES: dict[tuple[int, int | None], str] = {
     (0x0403, 0x6015): "FT231X",
     (0x303A, None): "the USB port of the chip itself",
 }
-BUSY_PATIENCE_S = 3.0
+_NATIVE = 0x303A
+BAUD = 115_200
+BUSY_PATIENCE_S = 5.0
 RETURN_PATIENCE_S = 10.0
-_seen: set[str] = set()  # ports that could be opened in this run
+# Ports that could be opened in this run -> the marks of the board there, if it is a chip with a USB port of its own
+_seen: dict[str, frozenset[str]] = {}
 _REMOTE = "://"  # socket:// and rfc2217:// lead to a board at another computer
 
 
@@ -81,29 +86,77 @@ def choose(wanted: str | None, ask: Callable[[Sequence[Port]], Port] | None) -> 
     return ask(ports)
 
 
-def check_usable(device: str) -> None:
-    """Open and close the port; CommissioningError with the way out where that fails.
+def check_usable(device: str) -> str:
+    """Open and close the port as `opened` does; returns the name that it has now."""
+    port = opened(device)
+    port.close()
+    return str(port.port)
 
-    A port that is in use is tried again for a moment: a desktop's modem manager looks at whatever is plugged in. So is one that
-    was there before: where the chip itself is the USB device, the port goes and comes with every restart of the board.
+
+def opened(device: str, *, timeout_s: float = 1.0, write_timeout_s: float | None = None) -> Any:
+    """The port as a serial.Serial, open, DTR and RTS let go of; CommissioningError with the way out where that fails.
+
+    A port that is in use is tried again for a while: a desktop's modem manager looks at whatever is plugged in. So is one that
+    was there before: where the chip itself is the USB device, the port goes and comes with every restart of the board, and may
+    come back under another name.
     """
     began = time.monotonic()
+    told = False
     while True:
+        now = _present_name(device)
         try:
-            serial.serial_for_url(device, exclusive=True, timeout=1).close()
+            port = _open(now, timeout_s, write_timeout_s)
         except (OSError, ValueError, serial.SerialException) as error:
-            gone = device in _seen and getattr(error, "errno", None) in (
-                errno.ENOENT,
-                errno.ENODEV,
-                errno.EIO,
-            )
-            patience_s = RETURN_PATIENCE_S if gone else BUSY_PATIENCE_S if _is_busy(error) else 0.0
+            busy = _is_busy(error)
+            gone = device in _seen and _is_gone(error)
+            patience_s = RETURN_PATIENCE_S if gone else BUSY_PATIENCE_S if busy else 0.0
             if time.monotonic() - began > patience_s:
-                raise _unusable(device, error) from None
+                raise _unusable(now, error, was_there=gone) from None
+            if busy and not told:
+                told = True
+                users = ", ".join(users_of(now)) or "another program"
+                click.echo(f"{now}: in use by {users}; waiting a few seconds …", err=True)
             time.sleep(0.2)
         else:
-            _seen.add(device)
-            return
+            _seen.setdefault(device, _marks(now))
+            return port
+
+
+def _open(device: str, timeout_s: float, write_timeout_s: float | None) -> Any:
+    port = serial.serial_for_url(device, BAUD, do_not_open=True, exclusive=True, timeout=timeout_s)
+    if _REMOTE not in device:
+        port.write_timeout = write_timeout_s  # pyserial has none for what is not a port of this computer
+    port.dtr = port.rts = False  # on most boards they are wired to reset and boot mode
+    port.open()
+    return port
+
+
+def _marks(device: str) -> frozenset[str]:
+    """What the board at `device` keeps when it starts anew as another USB device: its serial number, its socket."""
+    for info in list_ports.comports():
+        if info.device == device and info.vid == _NATIVE:
+            return _marks_of(info)
+    return frozenset()
+
+
+def _marks_of(info: Any) -> frozenset[str]:
+    number = (info.serial_number or "").replace(":", "").lower()  # the loader writes it with colons
+    socket = (info.location or "").split(":")[0]
+    return frozenset(filter(None, (number, socket)))
+
+
+def _present_name(device: str) -> str:
+    """Where the board is that was at `device` when that was opened first."""
+    marks = _seen.get(device)
+    if not marks:
+        return device
+    names = [info.device for info in list_ports.comports() if info.vid == _NATIVE and marks & _marks_of(info)]
+    return device if device in names or not names else str(names[0])
+
+
+def _is_gone(error: Exception) -> bool:
+    number = getattr(error, "errno", None)
+    return number in (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO) or "FileNotFoundError" in str(error)
 
 
 def _is_busy(error: Exception) -> bool:
@@ -115,12 +168,17 @@ def _is_busy(error: Exception) -> bool:
     )
 
 
-def _unusable(device: str, error: Exception) -> CommissioningError:
+def _unusable(device: str, error: Exception, *, was_there: bool) -> CommissioningError:
     number = getattr(error, "errno", None)
     text = str(error)
     if _REMOTE in device:
         return CommissioningError(
             f"{device}: no connection ({text})", "Does the program at the other end run, and on that port?"
+        )
+    if was_there:
+        return CommissioningError(
+            f"{device}: the board has gone, and does not come back",
+            "Was the cable pulled, or is it loose? Plug it in again and give the same command: it goes on where it stopped.",
         )
     if number == errno.ENOENT or "FileNotFoundError" in text:
         return CommissioningError(
@@ -128,14 +186,14 @@ def _unusable(device: str, error: Exception) -> CommissioningError:
             "Is the board plugged in? Leave --port out, and footfall looks for it.",
         )
     if number == errno.EACCES:
-        group = _group_of(device)
+        group = group_of(device)
         return CommissioningError(
             f"{device}: you may not use this port, it belongs to the group {group}",
             f"Type: sudo adduser $USER {group}",
             "Then log out and in again (or restart the computer), and try again.",
         )
     if _is_busy(error):
-        users = _users_of(device)
+        users = users_of(device)
         return CommissioningError(
             f"{device}: another program uses this port" + (f": {', '.join(users)}" if users else ""),
             "Close it: a serial monitor, mpremote, or the gateway itself (sudo systemctl stop footfall).",
@@ -143,25 +201,3 @@ def _unusable(device: str, error: Exception) -> CommissioningError:
     return CommissioningError(
         f"{device}: cannot be opened ({text})", "Unplug the board, plug it in again, and try again."
     )
-
-
-def _group_of(device: str) -> str:
-    try:
-        return Path(device).group()
-    except (OSError, KeyError, NotImplementedError):
-        return "dialout"
-
-
-def _users_of(device: str) -> list[str]:
-    """The programs that hold the port open, as far as Linux lets us see them."""
-    target = os.path.realpath(device)
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        if process.name == str(os.getpid()):
-            continue
-        try:
-            if any(os.path.realpath(link) == target for link in (process / "fd").iterdir()):
-                found.add(f"{(process / 'comm').read_text().strip()} (process {process.name})")
-        except OSError:
-            continue  # not ours to look at, or gone
-    return sorted(found)

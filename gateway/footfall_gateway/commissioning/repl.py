@@ -19,11 +19,11 @@ from footfall_core.payload import PayloadError
 from footfall_core.spool import SegmentReader
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip, chip_named
-from footfall_gateway.commissioning.ports import check_usable
+from footfall_gateway.commissioning.ports import BAUD, check_usable
 
 __all__ = ["BoardError", "Facts", "Prompt", "Seen", "knock", "trouble"]
 
-BAUD = 115_200
+OPEN_ATTEMPTS = 5
 ANSWER_S = 6.0  # for a program to end and the prompt to come
 KNOCK_EVERY_S = 0.5
 SERIAL_TIMEOUT_S = 3.0
@@ -125,7 +125,10 @@ class Prompt:
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self._transport = _transport(device)
+        self._open()
+
+    def _open(self) -> None:
+        self._transport = _transport(self.device)
         self._transport.serial.timeout = SERIAL_TIMEOUT_S
 
     def __enter__(self) -> Self:
@@ -140,10 +143,22 @@ class Prompt:
 
     def enter(self, patience_s: float = ANSWER_S) -> Seen:
         """Interrupt what runs, and reach the prompt with an empty heap. What came instead is told, not raised."""
+        end = time.monotonic() + patience_s
+        while True:
+            try:
+                return self._enter(end)
+            except (
+                BoardError
+            ):  # a chip that is the USB device itself goes away when it starts, and comes back
+                if time.monotonic() >= end:
+                    raise
+                self.close()
+                self._open()
+
+    def _enter(self, end: float) -> Seen:
         said = bytearray()
         with self._cable():
             port = self._transport.serial
-            end = time.monotonic() + patience_s
             again = 0.0
             while time.monotonic() < end:
                 if time.monotonic() >= again:
@@ -258,13 +273,15 @@ def _transport(device: str) -> Any:
             "mpremote, which speaks to the board, is not installed",
             "Install what setting up boards needs: pip install 'footfall[flash]'",
         ) from None
-    check_usable(device)  # it says why not, and waits for a port that comes back
-    try:
-        return SerialTransport(device, BAUD)
-    except (OSError, serial.SerialException, TransportError, ValueError):
-        raise CommissioningError(
-            f"{device}: cannot be opened", "Unplug the board, plug it in again."
-        ) from None
+    for attempt in range(OPEN_ATTEMPTS):
+        now = check_usable(
+            device
+        )  # it says why not, waits for a port that is in use or comes back, and knows its new name
+        try:
+            return SerialTransport(now, BAUD)
+        except (OSError, serial.SerialException, TransportError, ValueError):  # taken or gone since
+            time.sleep(0.2 * attempt)
+    raise CommissioningError(f"{device}: cannot be opened", "Unplug the board, plug it in again.")
 
 
 def knock(device: str) -> tuple[Seen, Facts | None]:
