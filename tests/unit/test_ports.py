@@ -198,7 +198,7 @@ def test_a_port_that_is_in_use_for_a_moment_only_is_waited_for_with_a_line_that_
 ):
     threading.Timer(0.5, other_program.stdin.close).start()
     ports.check_usable(str(port))
-    [line] = capsys.readouterr().err.splitlines()
+    [line] = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(f"{port}: in use by ")
     assert line.endswith("; waiting a few seconds …")
 

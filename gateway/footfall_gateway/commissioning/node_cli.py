@@ -141,7 +141,7 @@ def list_nodes(ctx: click.Context, config: Path) -> None:
                     link.name, link.info | {"online": True, "spool": link.info["spool"]["depth"]}
                 )
         except NodeError as error:
-            words = str(error).removeprefix(f"{board.device}: ")
+            words = error.lines[0].removeprefix(f"{board.device}: ")
         click.echo(f"\r  {board.device}  {words}")
     settings = target.settings()
     if settings is None or settings.mqtt is None:

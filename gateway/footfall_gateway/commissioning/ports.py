@@ -115,7 +115,9 @@ def opened(device: str, *, timeout_s: float = 1.0, write_timeout_s: float | None
             if busy and not told:
                 told = True
                 users = ", ".join(users_of(now)) or "another program"
-                click.echo(f"{now}: in use by {users}; waiting a few seconds …", err=True)
+                click.echo(
+                    f"\r{now}: in use by {users}; waiting a few seconds …", err=True
+                )  # \r: over "asking …"
             time.sleep(0.2)
         else:
             _seen.setdefault(device, _marks(now))
