@@ -137,6 +137,8 @@ class Update:
         flash.remove(NOTE)
         flash.remove(HEAD)
         await wipe(self._folder, self._quiet)
+        # Before a block of the spool's is taken. Files fill their blocks badly: with their list it is asked again
+        self._expect_room(self._size + _FOLDERS_BYTES)
         flash.make_folder("slots")
         flash.make_folder(self._folder)
         flash.write(NOTE, json.dumps({"bundle": self.bundle, "version": self.version, "slot": self._slot}))
@@ -249,11 +251,14 @@ class Update:
             wanted += in_blocks(length) - in_blocks(size_of(self._place(path)))
         if size != head["bytes"] or size + self._head_bytes != self._size:
             raise RefusedError("its list of files does not come to its length")
+        self._expect_room(wanted)
+
+    def _expect_room(self, wanted):
         room = self._room()
         if wanted > room:
             raise RefusedError(
                 "not enough flash: it needs %d KB, %d KB are free beside the spool"
-                % (wanted // 1024, room // 1024)
+                % (wanted // 1024, max(0, room) // 1024)
             )
 
     def _rows(self):

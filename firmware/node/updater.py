@@ -140,7 +140,10 @@ class Updater:
                 problem = str(error)
             except update.RefusedError as error:
                 problem = str(error)
-                flash.write(NOTE, json.dumps({"version": version, "error": problem}))
+                try:
+                    flash.write(NOTE, json.dumps({"version": version, "error": problem}))
+                except OSError:
+                    pass  # a full flash: who asked is told, it is only the next boot that does not know
             finally:
                 self._update = update = None
                 forget("update")

@@ -200,6 +200,10 @@ def test_a_node_that_is_silent_is_knocked_at_for_three_minutes_and_then_named(bu
         ("made for the chip esp32, this is esp32c3", "--chip"),
         ("no update_key.json on this node, so it takes no update: footfall flash puts one there", "footfall flash"),
         ("MemoryError memory allocation failed", "Run the same command again"),
+        ("this firmware was copied by hand and has no slot: use footfall flash once", "Flash it over USB once"),
+        ("not enough flash: it needs 96 KB, 41 KB are free beside the spool", "spool_kb smaller"),
+        ("the update to 0.3.0 is under way", "wait five minutes"),
+        ("0.3.0 is on trial: wait until that is over", "Wait ten minutes"),
     ],
 )  # fmt: skip
 def test_what_a_node_refuses_is_told_with_its_words_and_a_way_out(bundle, error, way_out):

@@ -416,13 +416,17 @@ class MqttLink(NodeLink):
         """As far as the broker knows."""
         return self.state is not None and self.state.get("online") is True
 
-    def command(self, do: str, *, within_s: float = ANSWER_S, **values: object) -> dict[str, Any]:
+    def expect_online(self) -> None:
+        """NodeError where the broker knows the node to be offline."""
         if not self.online:
             since = self._since(self.name)
             raise NodeError(
                 f"{self.name} is offline{', ' + since if since else ''}; has it power and WiFi? Over USB it answers all the "
                 "same: --port"
             )
+
+    def command(self, do: str, *, within_s: float = ANSWER_S, **values: object) -> dict[str, Any]:
+        self.expect_online()
         return super().command(do, within_s=within_s, **values)
 
     def live(self) -> None:

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from footfall_gateway.cli import config_option
 from footfall_gateway.commissioning import CommissioningError
-from footfall_gateway.commissioning.bundle import file_name, make_bundle, read_bundle
+from footfall_gateway.commissioning.bundle import Bundle, file_name, make_bundle, read_bundle
 from footfall_gateway.commissioning.chips import CHIPS, chip_named
 from footfall_gateway.commissioning.node_link import MqttLink, NodeError, NodeLink, NodeReply, UsbLink
-from footfall_gateway.commissioning.update_sender import Sender
+from footfall_gateway.commissioning.update_sender import GivenUpError, Sender
 from footfall_gateway.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -103,44 +103,69 @@ def build(chips: tuple[str, ...], key_file: Path, out: Path, *, older: bool) -> 
 
 @update.command(
     epilog="\b\nExamples:\n  footfall update send ff-3c71bf4a footfall-0.2.0-esp32.ffu --config footfall.toml\n"
+    "  footfall update send ff-3c71bf4a ff-9d02c611 footfall-0.2.0-esp32.ffu\n"
     "  footfall update send ff-3c71bf4a footfall-0.2.0-esp32.ffu --port /dev/ttyUSB0"
 )
-@click.argument("node")
+@click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @config_option
 @click.option(
     "--port", help="The node is on this USB port; else it is reached through the broker of the settings."
 )
 @click.option("--again", is_flag=True, help="Send it even if the node runs this version already.")
-def send(node: str, bundle: Path, config: Path, port: str | None, *, again: bool) -> None:
-    """Send a bundle to a node, and wait until the new firmware is confirmed or the old one is back.
+def send(nodes: tuple[str, ...], bundle: Path, config: Path, port: str | None, *, again: bool) -> int:
+    """Send a bundle to nodes, one after the other, and wait until the new firmware is confirmed or the old one is back.
 
-    The node counts on meanwhile. Ctrl-C, or a broken line, costs nothing: the same command goes on where it stopped.
-    A new firmware that does not reach the gateway within ten minutes gives way to the old one by itself.
+    A node counts on meanwhile. Ctrl-C, or a broken line, costs nothing: the same command goes on where it stopped.
+    A new firmware that does not reach the gateway within ten minutes gives way to the old one by itself; then the nodes
+    after that one are left alone. Ends with 1 if a node was not updated.
     """
+    if port is not None and len(nodes) > 1:
+        raise click.UsageError("--port leads to one node: name one")
     content = read_bundle(bundle)
-    conversation = _Reopened(_way_to(node, config, port))
+    settings = None if port is not None else load_settings(config)
+    if len(nodes) == 1:
+        click.echo(_send(nodes[0], content, _way_to(nodes[0], settings, port), again=again))
+        return 0
+    ways = [(node, _way_to(node, settings, port)) for node in dict.fromkeys(nodes)]
+    results = []
+    failed = None
+    for node, way in ways:
+        if isinstance(failed, GivenUpError):
+            results.append(f"{node}: not tried, as {content.version} was given up on the node before")
+            continue
+        try:
+            results.append(_send(node, content, way, again=again))
+        except CommissioningError as error:
+            failed = error
+            results.append("\n    ".join([f"{node}: NOT UPDATED: {error.lines[0]}", *error.lines[1:]]))
+        click.echo(results[-1])
+    click.echo(f"\n{content.version}, node by node:")
+    for result in results:
+        click.echo(f"  {result.partition(chr(10))[0]}")
+    return 0 if failed is None else 1
+
+
+def _send(node: str, bundle: Bundle, way: Callable[[], NodeLink], *, again: bool) -> str:
+    """Update one node; how it ended, in words. CommissioningError where it did not get there."""
+    conversation = _Reopened(way)
     try:
-        with _shown(content.version) as watcher:
-            done = Sender(
-                node, content, conversation, watcher, again=again, vouch=conversation.is_cable
-            ).run()
+        with _shown(bundle.version) as watcher:
+            done = Sender(node, bundle, conversation, watcher, again=again, vouch=conversation.is_cable).run()
     finally:
         conversation.close()
-    click.echo(
-        f"{node}: {content.version} runs and has reached the gateway"
-        if done
-        else f"{node}: runs {content.version} already; --again sends it all the same"
-    )
+    if done:
+        return f"{node}: {bundle.version} runs and has reached the gateway"
+    return f"{node}: runs {bundle.version} already; --again sends it all the same"
 
 
-def _way_to(node: str, config: Path, port: str | None) -> Callable[[], NodeLink]:
+def _way_to(node: str, settings: Settings | None, port: str | None) -> Callable[[], NodeLink]:
     """A function that opens the link: over USB where a port is named, or the settings have one for this node."""
-    if port is None:
-        settings = load_settings(config)
+    if settings is not None:
         port = next((serial.port for serial in settings.serial if serial.node == node), None)
         if port is None:
             return _over_the_broker(node, settings)
+    assert port is not None
     there = port
 
     def open_port() -> NodeLink:
@@ -171,9 +196,17 @@ class _Reopened:
     """A conversation over a link that is opened again when it breaks: a board that restarts takes its USB port along."""
 
     def __init__(self, open_link: Callable[[], NodeLink]) -> None:
+        """NodeError where the node cannot be reached now. Once it could, it may be away for a while."""
         self._open = open_link
-        self._link: NodeLink | None = open_link()
-        self.is_cable = isinstance(self._link, UsbLink)
+        link = open_link()
+        self._link: NodeLink | None = link
+        self.is_cable = isinstance(link, UsbLink)
+        if isinstance(link, MqttLink):
+            try:
+                link.expect_online()
+            except NodeError:
+                self.close()
+                raise
 
     def send(self, values: dict[str, Any]) -> None:
         if self._link is not None:

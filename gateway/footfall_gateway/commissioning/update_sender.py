@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.bundle import Bundle
 
-__all__ = ["Conversation", "Sender", "Watcher"]
+__all__ = ["Conversation", "GivenUpError", "Sender", "Watcher"]
 
 KNOCK_S = 10.0  # a node from which nothing comes is told again that there is an update
 SILENCE_S = 180.0  # ... for so long: it may be starting, or its network may be away for a moment
@@ -22,7 +22,29 @@ MOST_RETRIES = 5  # of a node whose memory was short
 LOOK_S = 2.0  # between two questions how it is, once the new firmware is on trial
 TRIAL_S = 2700.0  # three starts of ten minutes each, and the wait for a quiet door before
 LONGEST_PIECE = 1024  # whatever a node asks for
-INTERRUPTED = "interrupted"  # how firmware/node/updater.py begins its words on a transfer that broke off
+INTERRUPTED = "interrupted"  # how firmware/node/trial.py begins its words on a transfer that broke off
+
+# A part of what a node says when it refuses -> the way out
+GO_ON = "Run the same command again: it goes on where it stopped."
+WAYS_OUT = {
+    "signature": "It was signed with another key than the node's, or damaged: footfall update build --key …",
+    "no update_key": "Put the public key onto it over USB once: footfall flash",
+    "has no slot": "Flash it over USB once: footfall flash",
+    "older than": "To go back on purpose: footfall update build --older",
+    "made for the chip": "Build it for that chip: footfall update build --chip …",
+    "flash the board": "MicroPython and the loader come over USB only: footfall flash",
+    "not enough flash": "Let it send its records, make its spool_kb smaller, or give it a board with more flash.",
+    "is under way": "Somebody sends it another bundle. If not, wait five minutes until it gives that up; then the same command again.",
+    "is on trial": "Wait ten minutes, then run the same command again.",
+    "nobody sent": GO_ON,
+    "busy": "Wait a moment, then run the same command again.",
+    "MemoryError": GO_ON,
+    "is damaged": "Run the same command again: the transfer begins anew.",
+}
+
+
+class GivenUpError(CommissioningError):
+    """The new firmware ran and did not prove itself, so the node went back: another node may fare no better."""
 
 
 class Conversation(Protocol):
@@ -147,19 +169,7 @@ class Sender:
         self._watcher.sent(offset, len(self._bundle.content))
 
     def _refused(self, why: str) -> CommissioningError:
-        ways_out = {
-            "signature": "It was signed with another key than the node's, or damaged: footfall update build --key …",
-            "no update_key": "Put the public key onto it over USB once: footfall flash",
-            "has no slot": "Flash it over USB once: footfall flash",
-            "older than": "To go back on purpose: footfall update build --older",
-            "made for the chip": "Build it for that chip: footfall update build --chip …",
-            "flash the board": "MicroPython and the loader come over USB only: footfall flash",
-            "nobody sent": "Run the same command again: it goes on where it stopped.",
-            "busy": "Wait a moment, then run the same command again.",
-            "MemoryError": "Run the same command again: it goes on where it stopped.",
-            "is damaged": "Run the same command again: the transfer begins anew.",
-        }
-        hint = [way for part, way in ways_out.items() if part in why][:1]
+        hint = [way_out for part, way_out in WAYS_OUT.items() if part in why][:1]
         return CommissioningError(
             f"{self._node} does not take {self._bundle.version}: {why}",
             "It runs on with the firmware it has; nothing was changed.",
@@ -183,7 +193,7 @@ class Sender:
             if found.error is not None and found.version in (version, None):
                 if found.error.startswith(INTERRUPTED):
                     return False
-                raise CommissioningError(
+                raise GivenUpError(
                     f"{self._node} has returned to {found.fw}: {version} was given up ({found.error})",
                     "It counts on as before, and no record is lost. What the new one said last: footfall node logs",
                 )
