@@ -37,6 +37,7 @@ from footfall_gateway.buckets import (
     watched_together,
 )
 from footfall_gateway.dating import MAX_AHEAD_MS, MAX_ALIVE_MS, MAX_CORRECTION_MS
+from footfall_gateway.ledger import mark_buckets
 from footfall_gateway.node_quarter import NodeReader
 from footfall_gateway.outbox import point_line, put_line
 from footfall_gateway.passersby import PassersBy, passersby_hours, write_capture, write_passersby
@@ -320,6 +321,8 @@ class Accounts:
 
     def _wait(self, sql: sqlite3.Connection, what: str, key: BucketKey, length_ms: int, now_ms: int) -> None:
         due_ms = max(key[2] + length_ms + self._grace_ms, now_ms + self._settle_ms)
+        if key[2] > now_ms + MAX_AHEAD_MS:  # of a clock that was ahead: it is here to be taken back
+            due_ms = now_ms + self._settle_ms
         sql.execute("INSERT OR IGNORE INTO pending VALUES (?, ?, ?, ?, ?)", (what, *key, due_ms))
 
     # From buckets to lines
@@ -329,8 +332,9 @@ class Accounts:
         due = sql.execute(
             "SELECT what, site, door, start_ms FROM pending WHERE due_ms <= ? AND NOT EXISTS"
             " (SELECT 1 FROM dirty WHERE quarter_ms >= start_ms AND quarter_ms < start_ms"
-            f" + CASE what WHEN 'quarter' THEN {QUARTER_MS} ELSE {HOUR_MS} END) ORDER BY due_ms, start_ms LIMIT ?",
-            (now_ms, MAX_LINES_A_ROUND),
+            f" + CASE what WHEN 'quarter' THEN {QUARTER_MS} ELSE {HOUR_MS} END AND quarter_ms <= ?)"
+            " ORDER BY due_ms, start_ms LIMIT ?",
+            (now_ms, now_ms + MAX_AHEAD_MS, MAX_LINES_A_ROUND),
         ).fetchall()
         lines = 0
         for what, *rest in due:
@@ -592,6 +596,4 @@ def _mark_everything(sql: sqlite3.Connection) -> None:
             for quarter_ms in range(start_ms - start_ms % QUARTER_MS, stop_ms + 1, QUARTER_MS)
         },
     )
-    for table in ("bucket_quarter", "feedback_quarter"):
-        sql.execute(f"INSERT OR IGNORE INTO dirty_bucket SELECT start_ms, site, door FROM {table}")
-    sql.execute("INSERT OR IGNORE INTO dirty_bucket SELECT start_ms, site, place FROM passersby_quarter")
+    mark_buckets(sql, 0)

@@ -25,7 +25,15 @@ from footfall_core.record import ALIVE, CLOCK, FAULT, LOST, PASSAGE, PRESS, SUPP
 from footfall_gateway.buckets import QUARTER_MS
 from footfall_gateway.compaction import compact
 from footfall_gateway.database import Database, LedgerError
-from footfall_gateway.dating import BEGINNING, END, MAX_ALIVE_MS, BootClock, alive_span, implausible_clock
+from footfall_gateway.dating import (
+    BEGINNING,
+    END,
+    MAX_AHEAD_MS,
+    MAX_ALIVE_MS,
+    BootClock,
+    alive_span,
+    implausible_clock,
+)
 from footfall_gateway.ingest import BAD_CLOCK, BAD_RECORD, CONFLICT, BadRecord, Batch, Record, Refusal
 from footfall_gateway.quarantine import NOT_KEPT, REFUSED, Quarantine, QuarantineEntry
 from footfall_gateway.seqset import SeqSet
@@ -279,11 +287,25 @@ class Ledger:
         return tuple(Waiver(*row) for row in rows)
 
     def trust_clock(self, who: str, why: str, now_ms: int) -> None:
-        """A person says that this clock is right although the ledger knows later moments; name and reason are kept."""
+        """A person says that this clock is right although the ledger knows later moments; name and reason are kept.
+
+        Nodes were told the time while it was ahead: those clock records are refused now, and what they dated is dated anew.
+        """
         was_ms = self.latest_ms()
-        with self.database.writing() as sql:
-            sql.execute("INSERT INTO clock_trust VALUES (?, ?, ?, ?)", (who, why, was_ms, now_ms))
-            sql.execute("UPDATE spool SET last_received_ms = min(last_received_ms, ?)", (now_ms,))
+        try:
+            with self.database.writing() as sql:
+                sql.execute("INSERT INTO clock_trust VALUES (?, ?, ?, ?)", (who, why, was_ms, now_ms))
+                sql.execute("UPDATE spool SET last_received_ms = min(last_received_ms, ?)", (now_ms,))
+                storing = _Storing(sql, self._spools, self._quarantine, now_ms, now_ms)
+                storing.refuse_clocks_ahead()
+                storing.finish()
+                mark_buckets(sql, now_ms)
+        except BaseException:
+            self._spools.clear()
+            self._quarantine.forget()
+            raise
+        for spool in storing.touched.values():
+            spool.shrink()
         self._latest_ms = min(self._latest_ms, now_ms)
 
     def waive(self, node: str, spool: str, first: int, last: int, who: str, why: str, now_ms: int) -> Ack:
@@ -462,6 +484,28 @@ class _Storing:
                     self._flush()
         if first <= last:
             spool.seqs.add(first, last)
+
+    def refuse_clocks_ahead(self) -> None:
+        """Refuses the stored clock records that would be refused if they came now, and dates their boots anew."""
+        ahead: dict[tuple[str, str, int], list[tuple[int, Record]]] = {}
+        for node, name, number, seq, *clock in self.sql.execute(
+            "SELECT node.name, spool.name, clock.boot, seq, clock.t_ms, kind, a, b FROM clock"
+            " JOIN record USING (spool_id, seq) JOIN spool ON spool.id = spool_id JOIN node ON node.id = node_id"
+            " WHERE clock.utc_ms > ? ORDER BY spool_id, seq",
+            (self.now_ms + MAX_AHEAD_MS,),
+        ):
+            ahead.setdefault((node, name, number), []).append((seq, tuple(clock)))
+        for (node, name, number), records in ahead.items():
+            spool = self._spool(node, name)
+            boot = self._boot(spool, number, records)
+            for seq, record in records:
+                batch = Batch(node, name, number, seq, (record,))
+                self._without_bad(batch, [(seq, record)])
+                place = (spool.id, seq)
+                self.sql.execute("DELETE FROM clock WHERE spool_id = ? AND seq = ?", place)
+                self.sql.execute(_REPLACE, (*place, number, 0, REFUSED_KIND, None, None, None, None))
+            before, boot.clock = boot.clock, load_clock(self.sql, spool.id, number)
+            self._date_anew(spool, number, boot, before, (BEGINNING, END))
 
     # The state of a spool and a boot
 
@@ -744,6 +788,19 @@ class _Storing:
     def _mark_span(self, spool: _Spool, start_ms: int, stop_ms: int) -> None:
         for quarter_ms in range(start_ms - start_ms % QUARTER_MS, stop_ms + 1, QUARTER_MS):
             self._dirty.add((spool.node_id, quarter_ms))
+
+
+def mark_buckets(sql: sqlite3.Connection, from_ms: int) -> None:
+    """Marks every bucket that there is from this moment on: the accounts work it out anew, whoever it belongs to."""
+    for table, place in (
+        ("bucket_quarter", "door"),
+        ("feedback_quarter", "door"),
+        ("passersby_quarter", "place"),
+    ):
+        sql.execute(
+            f"INSERT OR IGNORE INTO dirty_bucket SELECT start_ms, site, {place} FROM {table} WHERE start_ms >= ?",  # noqa: S608
+            (from_ms,),
+        )
 
 
 def load_clock(sql: sqlite3.Connection, spool_id: int, boot: int) -> BootClock:

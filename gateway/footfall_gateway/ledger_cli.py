@@ -128,7 +128,9 @@ def trust_clock(config: Path, *, who: str, why: str, yes: bool) -> None:
     """Say that the clock of this machine is right although the ledger has seen later times.
 
     A gateway whose clock has gone back tells no node the time, as its records would be dated wrongly. Where the clock was
-    wrong before and is right now, this ends that. The gateway must be stopped meanwhile.
+    wrong before and is right now, this ends that. What nodes counted by the wrong time is dated anew as soon as they are told
+    the right one; what they counted before a restart, and nothing dates any more, is shown as undated. The gateway must be
+    stopped meanwhile.
     """
     with _open(config) as one:
         now_ms = time.time_ns() // 1_000_000

@@ -1,5 +1,6 @@
 """When a bucket is written, what it says, and that nobody is shown a false zero."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,44 @@ def test_what_is_dated_in_the_future_waits_for_its_time(bench: Bench) -> None:
     bench.work(NINE + 5 * HOUR)
     assert [row.hour_utc for row in export_hours(bench.ledger)] == ["2026-05-29T09:00:00Z"]
     assert bench.ledger.counters().dirty == 1
+
+
+def test_a_day_counted_by_a_clock_years_ahead_comes_back_once_a_person_says_so(bench: Bench) -> None:
+    ahead = 3650 * 24 * HOUR
+    only_the_wrong_time = ((0, "C", NINE - 24 * HOUR + ahead, "gw"), passed_in(1), alive(15, 0))
+    right_time_later = (
+        (0, "C", NINE + ahead, "gw"),
+        passed_in(3),
+        (4 * MINUTE, "B", 0, 3),
+        alive(60, 0),
+    )
+    bench.ledger.store(
+        [
+            Batch("ff-1", "8f3a01c2", 1, 1, only_the_wrong_time),
+            Batch("ff-1", "8f3a01c2", 2, 4, right_time_later),
+        ],
+        now_ms=NINE + ahead + HOUR,
+    )
+    told = bench.lines(NINE + ahead + 3 * HOUR)
+    assert f"{NINE + ahead}000000" in told[0]
+    bench.work(NINE + 3 * HOUR)  # the clock has been set right
+    assert [row.hour_utc[:4] for row in export_hours(bench.ledger)] == ["2036", "2036"]
+
+    bench.ledger.trust_clock("ben", "it had been set to 2036", NINE + 3 * HOUR)
+    assert [(one.boot, one.n_in) for one in bench.ledger.undated()] == [(1, 1), (2, 1)]
+    assert bench.ledger.counters().quarantined_by_reason == {"bad clock": 2}
+    bench.ledger.store(
+        [Batch("ff-1", "8f3a01c2", 2, 8, ((90 * MINUTE, "C", NINE + 90 * MINUTE, "gw"),))],
+        now_ms=NINE + 3 * HOUR,
+    )
+    assert [one.boot for one in bench.ledger.undated()] == [1]
+    lines = bench.lines(NINE + 4 * HOUR)
+    assert bucket_line("hour", NINE, **{"in": 1}, covered_s=3600) in lines
+    assert any(line.startswith("feedback_hour") and "presses=1i" in line for line in lines)
+    taken_back = [line for line in lines if int(line.split(" ")[-1]) > (NINE + ahead - 48 * HOUR) * 1_000_000]
+    assert len(taken_back) == len(told)
+    assert not any(re.search(r"=[1-9]", line.split(" ")[1]) for line in taken_back)
+    assert [row.hour_utc for row in export_hours(bench.ledger)] == ["2026-05-29T09:00:00Z"]
 
 
 # Doors
