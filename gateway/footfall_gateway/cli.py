@@ -22,6 +22,7 @@ import click
 
 from footfall_gateway.clock import ClockError, simulated_clock, system_clock
 from footfall_gateway.settings import SettingsError, load_settings
+from footfall_gateway.streams import give_up, prepare_standard_streams, unwritable, whole_file
 from footfall_gateway.toml_reader import printable, reason
 
 if TYPE_CHECKING:
@@ -357,7 +358,7 @@ def _output(path: Path | None) -> Iterator[IO[str]]:
         yield sys.stdout
         sys.stdout.flush()
     else:
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path) as file:
             yield file
 
 
@@ -383,7 +384,12 @@ def _log_to_stderr(level: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script. Every end of every command passes here."""
-    sys.exit(_status(arguments))
+    prepare_standard_streams()
+    code = _status(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if unwritable(stream):
+            give_up(stream)
+    sys.exit(code)
 
 
 def _status(arguments: Sequence[str] | None) -> int:
@@ -391,22 +397,31 @@ def _status(arguments: Sequence[str] | None) -> int:
         result = cli.main(args=arguments, prog_name="footfall", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:  # `footfall export | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
         return FAILED  # as click does where it meets the same
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("ended by Ctrl-C", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__context__, EOFError):
+            _tell("", "there is nobody to answer: standard input has ended")
+            return FAILED
+        _tell("ended by Ctrl-C")
         return INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         return error.exit_code
     except Exception as error:
         if os.environ.get("FOOTFALL_TRACEBACK"):
             raise
         lines, code = _in_words(error)
-        for line in lines:
-            click.echo(line, err=True)
+        _tell(*lines)
         return code
     return result if isinstance(result, int) else DONE
+
+
+def _tell(*lines: str) -> None:
+    with contextlib.suppress(OSError):  # standard error on a full disk: the exit code still tells
+        for line in lines:
+            click.echo(line, err=True)
 
 
 def _in_words(error: Exception) -> tuple[Sequence[str], int]:
@@ -423,8 +438,8 @@ def _in_words(error: Exception) -> tuple[Sequence[str], int]:
     if isinstance(error, LedgerError):
         return [str(error)], FAILED
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return [where + reason(error)], FAILED
+        where = error.filename or ("standard output" if unwritable(sys.stdout) else None)
+        return [f"{where}: {reason(error)}" if where else reason(error)], FAILED
     what = f"{type(error).__name__}: {error}".replace("\n", " ")
     return [f"an error inside footfall; please report it, with FOOTFALL_TRACEBACK=1 set: {what}"], FAILED
 

@@ -40,7 +40,10 @@ def _records(_context: click.Context, parameter: click.Parameter, value: str | N
     found = re.fullmatch(r"(\d{1,15})(?:-(\d{1,15}))?", value)
     if found is None:
         raise click.BadParameter("expected a number or a range such as 147-156", param=parameter)
-    return int(found[1]), int(found[2] or found[1])
+    first, last = int(found[1]), int(found[2] or found[1])
+    if not 1 <= first <= last:
+        raise click.BadParameter("expected the first number, then the last, such as 147-156", param=parameter)
+    return first, last
 
 
 def _user() -> str | None:
@@ -94,8 +97,7 @@ def waive(
             raise click.ClickException(_nothing(one.spools(), node, spool))
         for status, (first, last) in chosen:
             click.echo(f"{node} spool {status.spool}: {first}-{last} ({last - first + 1} records)")
-        if not yes:
-            click.confirm("Give these up for good?", abort=True)
+        _ask("Give these up for good?", yes)
         now_ms = time.time_ns() // 1_000_000
         for status, (first, last) in chosen:
             for start in range(first, last + 1, MAX_GONE_ROWS):
@@ -105,6 +107,11 @@ def waive(
                 except ValueError as error:
                     raise click.ClickException(str(error)) from None
             click.echo(f"given up; spool {status.spool} is now acknowledged up to {ack.seq}")
+
+
+def _ask(question: str, yes: bool) -> None:  # noqa: FBT001 - the option --yes
+    if not yes and not click.confirm(question, err=True):
+        raise click.ClickException("nothing was changed")
 
 
 def _nothing(spools: tuple[SpoolStatus, ...], node: str, spool: str | None) -> str:
@@ -142,8 +149,7 @@ def trust_clock(config: Path, *, who: str, why: str, yes: bool) -> None:
                 else "the ledger has received nothing yet: no clock can have gone back"
             )
         click.echo(f"the ledger's latest moment is {_utc(was_ms)}, this machine's clock says {_utc(now_ms)}")
-        if not yes:
-            click.confirm("Is the clock right?", abort=True)
+        _ask("Is the clock right?", yes)
         one.trust_clock(who, why, now_ms)
         click.echo("the clock is trusted again")
 

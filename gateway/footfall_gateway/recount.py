@@ -30,6 +30,8 @@ from footfall_gateway.counting import (
     TraceError,
 )
 from footfall_gateway.engine import Engine, EngineError, engine
+from footfall_gateway.streams import whole_file
+from footfall_gateway.toml_reader import reason
 from footfall_gateway.trace_files import TraceFileError, open_trace
 
 __all__ = ["recount"]
@@ -112,9 +114,12 @@ def recount(
     if using.notice:
         click.echo(using.notice, err=True)
     started = time.monotonic()
-    with _progress(traces) as report, _replaced(out) as file:
-        counted = [_count(trace, settings, threads or _processors(), using, report) for trace in traces]
-        rows = _write(file, beams, [buckets for _, buckets in counted])
+    try:
+        with _progress(traces) as report, whole_file(out) as file:
+            counted = [_count(trace, settings, threads or _processors(), using, report) for trace in traces]
+            rows = _write(file, beams, [buckets for _, buckets in counted])
+    except OSError as error:
+        raise RecountError(f"{out} cannot be written: {reason(error)}") from error
     edges = sum(edges for edges, _ in counted)
     took = time.monotonic() - started
     click.echo(
@@ -161,7 +166,7 @@ def _count(
     except TraceFileError as error:
         raise RecountError(str(error)) from error
     except OSError as error:
-        raise RecountError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise RecountError(f"{path}: {reason(error)}") from error
     report(path, 1.0)
     return counter.rows, counter.finish()
 
@@ -183,23 +188,6 @@ def _added_up(counted: Iterable[Iterable[Bucket]]) -> Iterator[Bucket]:
     for key, group in itertools.groupby(heapq.merge(*counted), key=lambda bucket: bucket[:2]):
         counts = [sum(column) for column in zip(*(bucket[2:] for bucket in group), strict=True)]
         yield Bucket(*key, *counts)
-
-
-@contextlib.contextmanager
-def _replaced(out: Path) -> Iterator[Any]:
-    """A file that takes the place of `out` once it is complete; whatever goes wrong, `out` stays as it was."""
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
-    try:
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(out)
-    except OSError as error:
-        raise RecountError(f"{out} cannot be written: {(error.strerror or str(error)).lower()}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
 
 
 @contextlib.contextmanager

@@ -549,6 +549,17 @@ def test_every_way_to_fail_is_words_and_a_code(footfall, plugin, error, code, wo
     assert footfall("good") == (code, "", words)
 
 
+@pytest.mark.parametrize(
+    ("typed", "code", "words"), [("n\n", 1, "nothing was changed"), ("", 1, "there is nobody to answer")]
+)
+def test_no_and_silence_are_answers_and_not_ctrl_c(footfall, config, monkeypatch, typed, code, words):
+    fill(config, hole=True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    ended, _, err = footfall("ledger", "waive", "ff-1", "--why", "burnt", "--config", config)
+    assert (ended, words in err, "Ctrl-C" in err) == (code, True, False)
+    assert "MISSING" in footfall("status", "--config", config)[1]
+
+
 def test_whoever_hunts_an_error_can_have_the_traceback(plugin, monkeypatch):
     plugin(raise_(ValueError("odd")))
     monkeypatch.setenv("FOOTFALL_TRACEBACK", "1")

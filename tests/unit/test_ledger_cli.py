@@ -107,6 +107,7 @@ def test_more_holes_than_are_shown_are_all_given_up(config, footfall):
         (["ff-1", "--spool", "x"], 1, 'node ff-1 has no spool "x"; it has: 8f3a01c2'),
         (["ff-1", "--records", "9-12"], 1, "9 to 12 is not a hole"),
         (["ff-1", "--records", "x"], 2, "expected a number or a range such as 147-156"),
+        (["ff-1", "--records", "5-3"], 2, "expected the first number, then the last"),
         (["ff-1", "--who", " "], 2, "expected 1 to 200 characters on one line"),
     ],
 )
