@@ -206,12 +206,16 @@ class Accounts:
         passersby = PassersBy(sql, self._places)
         outside = passersby.in_use()
         outside_hours: set[BucketKey] = set()
+        to_compare = self._to_compare(touched) if outside else set()
         for key in sorted(touched):
             hour = (key[0], key[1], hour_of(key[2]))
+            undirected = outside and passersby.undirected(key)
             if self._update(sql, "quarter", key, self._bucket(reader, key, DOOR), now_ms):
                 hours.add(hour)
             if outside and passersby.put_quarter(key, self._bucket(reader, key, PASSERS_BY)):
                 outside_hours.add(hour)
+            if outside and passersby.undirected(key) != undirected:
+                to_compare |= passersby.hours_around(key)
             if _replace_feedback(sql, key, self._feedback(reader, key)):
                 feedback_hours.add(hour)
         for hour in hours:
@@ -222,10 +226,9 @@ class Accounts:
         for hour in outside_hours:
             if passersby.sum_hour(hour):
                 self._wait(sql, "passersby", hour, HOUR_MS, now_ms)
-        if outside:
-            for hour in self._to_compare(touched):
-                if passersby.compare(hour):
-                    self._wait(sql, "capture", hour, HOUR_MS, now_ms)
+        for hour in to_compare:
+            if passersby.compare(hour):
+                self._wait(sql, "capture", hour, HOUR_MS, now_ms)
         return len(marked) + len(single)
 
     def _to_compare(self, touched: Iterable[BucketKey]) -> set[BucketKey]:

@@ -7,7 +7,8 @@ The capture rate of an hour is visitors / passers-by. Both numbers are kept, nev
 summed up to days, and a point that turns out wrong can be overwritten with zeros, a quotient cannot. Both are taken over the
 same quarters of an hour: those in which the barrier outside and all doors that it is compared with were watched throughout.
 An hour without such a quarter, or without passers-by, has no capture rate: no row, and so neither 0 nor infinity.
-A door that counted without a direction in that hour (a single beam) does not know who came in: no capture rate either.
+A door with a single beam does not know who came in: no capture rate either, also not for its quiet hours, as those zeros alone
+would make a week of 0 %. It is told by what it counts: whoever passes it has no direction.
 """
 
 # ruff: noqa: S608 - the names put into statements here are our own tables and columns, values are bound
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 WATCHED_THROUGHOUT_MS = (
     QUARTER_MS * 95 // 100
 )  # a blink of the power or a pram in the beam does not cost a quarter
+
+# A door that counted somebody without a direction has a single beam; so it has in the hours around, in which nobody came
+SINGLE_BEAM_MS = (
+    7 * 24 * HOUR_MS
+)  # before and after; a door that gets its second beam has a capture rate a week later
 
 PlaceKey = tuple[str, str, int]  # site, place, start_ms
 _Values = tuple[int, ...]
@@ -89,15 +95,39 @@ class PassersBy:
                 f"SELECT passers_by, covered_ms FROM passersby_quarter {_WHERE}", (site, place, quarter_ms)
             ).fetchone()
             doors = self._places.compared_doors(site, place, quarter_ms, quarter_ms + QUARTER_MS)
-            entered = [self._entered((site, door, quarter_ms)) for door in doors]
-            if any(one.undirected for one in entered):
+            if any(self._has_single_beam(site, door, start_ms) for door in doors):
                 return None
+            entered = [self._entered((site, door, quarter_ms)) for door in doors]
             watched_ms = [0 if outside is None else outside[1], *(one.covered_ms for one in entered)]
             if doors and min(watched_ms) >= WATCHED_THROUGHOUT_MS:
                 visitors += sum(one.n_in for one in entered)
                 passers_by += outside[0]
                 covered_ms += min(watched_ms)
         return (visitors, passers_by, covered_ms) if passers_by else None
+
+    def hours_around(self, quarter: PlaceKey) -> set[PlaceKey]:
+        """The hours whose comparison changes where a door's quarter turns out to have people without a direction, or not."""
+        site, door, start_ms = quarter
+        return {
+            (site, place, hour_ms)
+            for place in self._places.passersby_places(site) | {door}
+            for (hour_ms,) in self._sql.execute(
+                "SELECT start_ms FROM passersby_hour WHERE site = ? AND place = ? AND start_ms > ? AND start_ms <= ?",
+                (site, place, start_ms - HOUR_MS - SINGLE_BEAM_MS, start_ms + SINGLE_BEAM_MS),
+            )
+        }
+
+    def _has_single_beam(self, site: str, door: str, hour_ms: int) -> bool:
+        row = self._sql.execute(
+            "SELECT EXISTS (SELECT 1 FROM bucket_quarter WHERE site = ? AND door = ? AND start_ms >= ? AND start_ms < ?"
+            " AND undirected > 0)",
+            (site, door, hour_ms - SINGLE_BEAM_MS, hour_ms + HOUR_MS + SINGLE_BEAM_MS),
+        ).fetchone()
+        return bool(row[0])
+
+    def undirected(self, quarter: PlaceKey) -> bool:
+        """True where a door counted somebody without a direction in this quarter."""
+        return self._entered(quarter).undirected > 0
 
     def _entered(self, key: PlaceKey) -> Bucket:
         row = self._sql.execute(

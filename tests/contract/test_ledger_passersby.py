@@ -115,6 +115,37 @@ def test_nobody_who_came_in_is_a_rate_of_zero_where_both_were_watched(bench):
     ]
 
 
+DAY = 24 * 60
+
+
+def test_a_door_with_a_single_beam_has_no_rate_of_zero_in_its_quiet_hours(bench):
+    bench.send(
+        *passages(1, 1, 6, 7),
+        watched(60),
+        *passages(1, 1, 2 * DAY + 6, 2 * DAY + 7),
+        watched(2 * DAY + 60, 2 * DAY),
+    )
+    assert [line.split("visitors=")[1] for line in capture(bench, LATE + 3 * 24 * HOUR)] == [
+        f"0i {NINE}000000",
+        f"0i {NINE + 48 * HOUR}000000",
+    ]
+    bench.send(*passages(0, 0, DAY + 5))  # comes late: whoever passes has no direction
+    assert [line.split(" ")[1] for line in capture(bench, LATE + 4 * 24 * HOUR)] == [
+        "covered_s=0i,passers_by=0i,visitors=0i"
+    ] * 2
+    bench.send(*passages(1, 1, 3 * DAY + 6), watched(3 * DAY + 60, 3 * DAY))
+    assert capture(bench, LATE + 5 * 24 * HOUR) == []
+
+
+def test_a_door_that_gets_its_second_beam_has_a_rate_a_week_later(bench):
+    for day in (1, 8, 9):
+        bench.send(*passages(1, 1, day * DAY + 6), watched(day * DAY + 60, day * DAY))
+    bench.send(*passages(0, 0, DAY + 20), *passages(0, 1, 8 * DAY + 20, 9 * DAY + 20))
+    assert [line.split(" ")[2] for line in capture(bench, LATE + 20 * 24 * HOUR)] == [
+        f"{NINE + 9 * 24 * HOUR}000000"
+    ]
+
+
 def test_people_outside_are_compared_with_all_doors_of_the_site_or_with_the_door_of_their_id(tmp_path):
     yard = Placement("lab", "yard", "ff-2", 0)
     bench = Bench(tmp_path / "ledger.sqlite", MAIN, STREET, yard)
@@ -214,6 +245,27 @@ def test_roles_do_not_make_existing_sites_be_worked_out_anew(tmp_path):
         before = sql.execute("SELECT value FROM meta WHERE key = 'places'").fetchone()
     # worked out by the version before roles, for these very settings
     assert before == ("0d6a966802019f32f7860bd53b62d3b8",)
+    bench.ledger.close()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_order_in_which_a_single_beam_shows_changes_nothing(tmp_path, order):
+    bench = Bench(tmp_path / "ledger.sqlite", MAIN, STREET)
+    records = [(0, "C", NINE, "gw")]
+    for day in range(0, 30, 5):
+        records += [*passages(1, 1, day * DAY + 6), watched(day * DAY + 60, day * DAY)]
+    records += passages(0, 0, 12 * DAY)
+    one_by_one = [Batch("ff-1", "8f3a01c2", 1, seq, (record,)) for seq, record in enumerate(records, 1)]
+    for batch in one_by_one[::order]:
+        bench.ledger.store([batch], now_ms=NINE + 40 * 24 * HOUR)
+        bench.work(NINE + 40 * 24 * HOUR)
+    days = [NINE + day * 24 * HOUR for day in (0, 20, 25)]
+    told = {
+        line.split(" ")[2]: line.split(" ")[1] for line in capture(bench, NINE + 41 * 24 * HOUR)
+    }  # the last line of an hour
+    assert {at for at, fields in told.items() if "passers_by=1i" in fields} == {
+        f"{day}000000" for day in days
+    }
     bench.ledger.close()
 
 
