@@ -25,7 +25,16 @@ from footfall_simulator.timeline import Timeline
 from footfall_simulator.virtual_board import VirtualBoard
 from footfall_simulator.wifi import WifiRelay
 from tests.device.stand_in import StandInGateway
-from tests.device.test_firmware import FIRMWARE, FREE, INNER, NODE, OUTER, World, assert_all_arrived
+from tests.device.test_firmware import (
+    FIRMWARE,
+    FREE,
+    INNER,
+    NODE,
+    OUTER,
+    World,
+    assert_all_arrived,
+    passage,
+)
 from tests.servers import Mosquitto
 
 OLD, NEW = "0.1.0", "0.2.0"
@@ -333,11 +342,118 @@ def test_a_bundle_that_is_refused_leaves_the_old_firmware_running_and_the_reason
     assert len(town.boots()) == 1
 
 
-def test_a_node_without_a_key_or_without_slots_takes_no_update_and_says_so(town, firmware):
+def test_a_node_without_a_key_takes_no_update_and_says_where_one_comes_from(town, firmware):
     (town.board.flash_dir / "update_key.json").unlink()
     with pytest.raises(CommissioningError, match=r"no update_key.json on this node.*\n.*\n.*footfall flash"):
         town.send(bundle_of(firmware(NEW)))
     town.runs("a", OLD)
+
+
+def test_a_node_whose_firmware_was_copied_by_hand_takes_no_update_and_says_what_to_do_once(town, firmware):
+    town.board.kill()
+    flash = town.board.flash_dir
+    shutil.rmtree(flash / "slots")
+    put(flash, firmware(OLD))
+    town.board.start()
+    town.board.wait_for_console("broker: connected")
+    with pytest.raises(CommissioningError) as told:
+        town.send(bundle_of(firmware(NEW)))
+    assert told.value.lines == (
+        f"{NODE} does not take {NEW}: this firmware was copied by hand and has no slot: use footfall flash once",
+        "It runs on with the firmware it has; nothing was changed.",
+        "Flash it over USB once: footfall flash",
+    )
+    assert not (flash / "slots").exists()
+    town.runs("", OLD)
+
+
+def test_a_node_in_safe_mode_takes_the_update_that_repairs_it(town, firmware):
+    town.board.kill()
+    this = "        beams = Inputs(\n"
+    broken = firmware(
+        OLD, "app.py", this, "        if not boot.safe():\n            raise ValueError\n" + this
+    )
+    put(town.board.flash_dir / "slots/a", broken)
+    (town.board.flash_dir / "start.json").write_text('{"slot":"a","short":3}')
+    town.board.start()
+    town.board.wait_for_console(r"boot 3 \(crash: ValueError, safe mode\)")
+    town.board.tracebacks.clear()
+    town.gateway.wait("safe mode", lambda: town.gateway.states and town.gateway.states[-1].get("safe"), 90)
+    walking = Seen(at=lambda _: town.walk(1))
+    assert town.send(town.almost_all_there(bundle_of(firmware(NEW))), walking) is True
+    town.runs("b", NEW)
+    assert town.gateway.states[-1]["safe"] is False
+    assert town.boots()[-1][2:4] == ["update", NEW]
+
+
+def test_a_sender_that_fell_silent_keeps_another_bundle_waiting_for_five_minutes_and_no_longer(
+    town, firmware
+):
+    class EndedError(Exception):
+        pass
+
+    def end(_percent: int) -> None:
+        raise EndedError
+
+    other = bundle_of(firmware(NEW), NEW + ".1")
+    with pytest.raises(EndedError):
+        town.send(town.almost_all_there(bundle_of(firmware(NEW))), Seen(end))
+    with pytest.raises(CommissioningError, match=f"the update to {NEW} is under way\n.*\n.*five minutes"):
+        town.send(other)
+    town.walk(5)
+    town.timeline.set_rate(TRIAL_RATE)
+    town.gateway.wait(
+        "it is given up",
+        lambda: "nobody sent the piece" in ((town.gateway.states[-1].get("update") or {}).get("error") or ""),
+    )
+    town.timeline.set_rate(RATE)
+    with pytest.raises(EndedError):
+        town.send(other, Seen(end))
+    assert json.loads((town.board.flash_dir / "update.json").read_text())["version"] == NEW + ".1"
+    town.runs("a", OLD)
+
+
+def test_where_people_never_stop_coming_the_restart_costs_those_of_two_seconds_and_of_the_restart_itself(
+    town, firmware
+):
+    """Promise 3: it waits for a quiet door for five minutes, then restarts all the same."""
+    came: list[int] = []
+
+    def crowd_for(how_long_ms: int) -> None:
+        soon_ms = town.timeline.now_ms() + 6_000
+        more = range(max([soon_ms, *(t_ms + 2_300 for t_ms in came[-1:])]), soon_ms + how_long_ms, 2_300)
+        came.extend(more)
+        town.board.schedule_edges([edge for t_ms in more for edge in passage(t_ms)])
+
+    def at(_percent: int) -> None:
+        crowd_for(150_000)
+
+    def say(_line: str) -> None:
+        if town.timeline.rate < TRIAL_RATE:
+            crowd_for(340_000)
+            town.timeline.set_rate(TRIAL_RATE)
+
+    seen = Seen(at)
+    seen.say = say
+    Sender(NODE, town.almost_all_there(bundle_of(firmware(NEW))), town.conversation, seen).run()
+    town.walked()
+    town.timeline.set_rate(RATE)
+    restart_ms = town.board.boot_utc_ms - town.board.boot_ms
+    before = sum(t_ms < restart_ms - 2_000 for t_ms in came)
+    after = sum(t_ms > town.board.boot_utc_ms + 3_000 for t_ms in came)
+    assert before > 100
+    assert after > 5
+    assert before + after >= len(came) - 4, "the rest came around the restart"
+    assert town.board.late_edges == 0
+    [spool] = town.gateway.records.values()
+
+    def counted(boot: int) -> int:
+        return sum(b == boot and record[1] == "P" for b, record in spool.values())
+
+    town.gateway.wait("those after the restart", lambda: counted(2) >= after)
+    assert counted(1) >= before
+    assert counted(1) + counted(2) <= len(came)
+    assert [boot[2] for boot in town.boots()] == ["power", "update"]
 
 
 def test_an_update_to_what_runs_already_is_no_work_unless_it_is_asked_for(town, firmware):
