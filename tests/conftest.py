@@ -4,6 +4,7 @@ A program that cannot be had fails the test with the reason; nothing is skipped 
 test's temporary folder, and ends with the test. A failing test shows the end of its servers' logs.
 """
 
+import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,41 +18,46 @@ from tests.servers import InfluxDB, Mosquitto, Server
 
 _servers_of_test = pytest.StashKey[list[Server]]()
 # They take minutes: begun last, one processor would wait for them
-LONG = ("tests/faults/test_whole_way.py", "tests/pipeline/test_calit2.py", "tests/faults/test_endurance.py")
-WITH_SERIAL_PORTS = (
+LONG = (
+    "tests/faults/test_whole_way.py",
+    "tests/pipeline/test_calit2.py",
+    "tests/faults/test_endurance.py",
+    "tests/pipeline/test_demo.py",
+    "tests/contract/test_ledger_order.py",
+    "tests/pipeline/test_passersby.py",
+    "tests/contract/test_build.py",
+    "tests/faults/",
+    "tests/device/",
     "tests/contract/test_flash.py",
-    "tests/contract/test_link_serial.py",
-    "tests/device/test_accept.py",
-    "tests/device/test_cable.py",
-    "tests/device/test_connect.py",
-    "tests/device/test_console.py",
-    "tests/device/test_node_cli.py",
-    "tests/device/test_node_link.py",
-    "tests/device/test_self_test_words.py",
-    "tests/device/test_start.py",
-    "tests/device/test_update_command.py",
-    "tests/device/test_virtual_board.py",
-    "tests/device/test_web_flasher.py",
-    "tests/faults/test_cable.py",
-    "tests/pipeline/test_build_guide.py",
-    "tests/unit/test_ports.py",
-    "tests/unit/test_recount.py",
 )
 _S = TypeVar("_S", bound=Server)
 _T = TypeVar("_T")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests with serial ports in one worker, as the number of a port that one test pulled is given to the next at
-    once, and whoever waits for the old one would open it; what takes minutes comes first."""
-    for item in items:
-        if item.nodeid.startswith(WITH_SERIAL_PORTS):
-            item.add_marker(pytest.mark.xdist_group("serial ports"))
-    items.sort(
-        key=lambda item: (
-            0 if item.nodeid.startswith(WITH_SERIAL_PORTS) else 1 if item.nodeid.startswith(LONG) else 2
-        )
-    )
+def pytest_configure() -> None:
+    """A shell that begins the tests in the background has them ignore Ctrl-C, and whatever they start: tests send it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deal out what takes minutes, the longest first: `--dist worksteal` gives each worker an equal stretch of this order, and
+    whoever has nothing left takes from the ends of the others'."""
+    places = {
+        item: next((i for i, begin in enumerate(LONG) if item.nodeid.startswith(begin)), len(LONG))
+        for item in items
+    }
+    long = sorted((item for item in items if places[item] < len(LONG)), key=places.__getitem__)
+    rest = [item for item in items if places[item] == len(LONG)]
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    count = len(items)
+    items.clear()
+    for worker in range(workers):
+        mine = long[worker::workers]
+        others = max(0, (count - len(items)) // (workers - worker) - len(mine))
+        items += mine + rest[:others]
+        del rest[:others]
+    items += rest
 
 
 @pytest.fixture

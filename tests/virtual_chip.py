@@ -3,13 +3,15 @@
 The real esptool talks to the loader (SLIP, ROM and stub commands), the real mpremote to the real MicroPython (the Unix port in
 a folder that stands for the board's file system). What an image file brings into the flash decides whether MicroPython
 starts, and where its file system lies. The cable is a TCP port that speaks RFC 2217, so that DTR and RTS pull EN and
-GPIO0 as on a development board, or a pseudo terminal, which has no such lines.
+GPIO0 as on a development board, or a pseudo terminal, which has no such lines: a link in the test's own folder leads to it, as
+in tests/cable.py.
 """
 
 import contextlib
 import hashlib
 import os
 import pty
+import select
 import shutil
 import socket
 import struct
@@ -33,6 +35,7 @@ RESET_STATUS = 70  # machine.reset() of the shims ends the process with it
 EN_RISES_S = 0.4  # the capacitor at EN: GPIO0 is read within that time after EN was let go; long, as the lines come over TCP
 SYNC = b"\xc0\x00\x08\x24\x00"
 LOOP_S = 0.25  # between two starts of a board that cannot boot
+POLL_S = 0.05  # how soon the end of the test is noticed
 
 ROM_LOG = b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x%x (%s),boot:0x%x (%s)\r\n"
 TROUBLE = {
@@ -63,7 +66,7 @@ UART_DIVIDER = 347  # 40 MHz / 115200
 
 
 class VirtualChip:
-    """A board with an empty flash, running. `url` (or `pty_path`) is its port."""
+    """A board with an empty flash, running. `url` is its port. All threads have ended when it is left."""
 
     def __init__(
         self, folder: Path, micropython: parts.Micropython, chip="esp32", *, on_pty=False, running=False
@@ -83,9 +86,17 @@ class VirtualChip:
         self.banner = "MicroPython v1.26.1 on 2025-09-11; Generic ESP32 module with ESP32"
         self._micropython = micropython
         self._sending = threading.Lock()
+        self._resetting = (
+            threading.RLock()
+        )  # the test, the cable's thread and the capacitor's may want to at once
         self._mode = "off"
         self._process = None
         self._inner = None
+        self._inner_guard = (
+            threading.Lock()
+        )  # or a byte for one process would go to whatever has its number by then
+        self._runner = None
+        self._capacitor = None
         self._closing = False
         self._generation = 0
         self._connection = None
@@ -98,33 +109,45 @@ class VirtualChip:
             attributes = termios.tcgetattr(slave)
             attributes[0] = attributes[1] = attributes[3] = 0
             termios.tcsetattr(slave, termios.TCSANOW, attributes)
-            self.url = os.ttyname(slave)
+            self.url = str(folder / "port")
+            Path(self.url).symlink_to(os.ttyname(slave))
             os.close(slave)
         else:
             self._listener = socket.create_server(("127.0.0.1", 0))
             self.url = f"rfc2217://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve_pty if on_pty else self._serve_tcp, daemon=True).start()
+        self._server = threading.Thread(target=self._serve_pty if on_pty else self._serve_tcp, daemon=True)
+        self._server.start()
 
     def __enter__(self):
         self.reset()
         return self
 
     def __exit__(self, *_):
+        if self._on_pty:
+            Path(self.url).unlink()  # before the terminal's number is free for another test's
         self._closing = True
+        if not self._on_pty:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._hang_up()
+        self._server.join()
+        if self._capacitor is not None:
+            self._capacitor.cancel()
+            self._capacitor.join()
         self._mode = "off"
-        self._generation += 1
-        self._stop_process()
+        self._stop()
         if self._on_pty:
             os.close(self._master)
         else:
             self._listener.close()
-            self._hang_up()
 
     # ---- the cable
 
     def _serve_pty(self):
         """No lines here: esptool's first word brings the loader, and the end of its connection the program."""
         while not self._closing:
+            if not select.select([self._master], [], [], POLL_S)[0]:
+                continue
             try:
                 data = os.read(self._master, 4096)
             except OSError:  # nobody holds the other end
@@ -165,7 +188,8 @@ class VirtualChip:
             return
         connection = self._connection
         if connection is not None:
-            connection.close() if self._closing else connection.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _to_host(self, data):
         with self._sending:
@@ -179,51 +203,69 @@ class VirtualChip:
 
     def lines_changed(self):
         """EN is low while RTS is set and DTR is not; GPIO0 the other way round."""
-        if self.rts and not self.dtr:
-            if self._mode != "off":
-                self._mode = "off"
-                self._generation += 1
-                self._stop_process()
-        elif self._mode == "off":
-            self._mode = "rising"
-            generation = self._generation
-            threading.Timer(EN_RISES_S, lambda: self._risen(generation)).start()
-        if self._mode == "rising" and self.dtr and not self.rts:
-            self.reset(download=True)
+        with self._resetting:
+            if self.rts and not self.dtr:
+                if self._mode != "off":
+                    self._mode = "off"
+                    self._stop()
+            elif self._mode == "off":
+                self._mode = "rising"
+                generation = self._generation
+                self._capacitor = threading.Timer(EN_RISES_S, lambda: self._risen(generation))
+                self._capacitor.start()
+            if self._mode == "rising" and self.dtr and not self.rts:
+                self.reset(download=True)
 
     def _risen(self, generation):
-        if self._mode == "rising" and generation == self._generation:
-            self.reset()
+        with self._resetting:
+            if self._mode == "rising" and generation == self._generation:
+                self.reset()
 
     def _from_host(self, data):
         if self._mode == "rom":
             self._to_loader(data)
-        elif self._mode == "run" and self._inner is not None:
-            for control in data:
-                if control in (1, 2):
-                    self._raw = control == 1
-            with contextlib.suppress(OSError):
-                os.write(self._inner, data)
+        elif self._mode == "run":
+            with self._inner_guard:
+                if self._inner is None:
+                    return
+                for control in data:
+                    if control in (1, 2):
+                        self._raw = control == 1
+                with contextlib.suppress(OSError):
+                    os.write(self._inner, data)
 
     # ---- starting
 
     def reset(self, *, download=False):
         """As if EN was pulsed, with or without BOOT held."""
-        self._generation += 1
-        self._stop_process()
-        self.resets += 1
-        if download:
-            self._mode = "rom"
-            self._stub = False
-            self._slip = None
-            self.heard = False
-            if self._on_pty:
+        with self._resetting:
+            self._stop()
+            self.resets += 1
+            if download:
+                self._mode = "rom"
+                self._stub = False
+                self._slip = None
+                self.heard = False
+                if self._on_pty:
+                    return
+                self._to_host(
+                    ROM_LOG % (1, b"POWERON_RESET", 3, b"DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_REO_V2)")
+                )
+                self._to_host(b"waiting for download\r\n")
                 return
-            self._to_host(ROM_LOG % (1, b"POWERON_RESET", 3, b"DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_REO_V2)"))
-            self._to_host(b"waiting for download\r\n")
-            return
-        self._mode = "run"
-        threading.Thread(target=self._run, args=(self._generation,), daemon=True).start()
+            self._mode = "run"
+            self._runner = threading.Thread(target=self._run, args=(self._generation,), daemon=True)
+            self._runner.start()
+
+    def _stop(self):
+        """End what runs, and wait until it has ended."""
+        self._generation += 1
+        process = self._process
+        if process is not None:
+            process.kill()
+        if self._runner is not None:
+            self._runner.join()
+            self._runner = None
 
     def _run(self, generation):
         def current():
@@ -273,7 +315,9 @@ class VirtualChip:
             start_new_session=True, preexec_fn=_take_terminal,  # noqa: PLW1509 - the terminal that sends Ctrl-C
         )  # fmt: skip
         os.close(slave)
-        self._process, self._inner = process, inner
+        self._process = process
+        with self._inner_guard:
+            self._inner = inner
         if not current():  # reset, or the end of the test, while it was being started
             process.kill()
         while True:
@@ -283,15 +327,10 @@ class VirtualChip:
                 break
             if current():
                 self._to_host(data)
-        self._inner = None
-        os.close(inner)
+        with self._inner_guard:
+            self._inner = None
+            os.close(inner)
         return process.wait()
-
-    def _stop_process(self):
-        process = self._process
-        if process is not None and process.poll() is None:
-            process.kill()
-            process.wait()
 
     def _bootable(self):
         start = 0x1000 if self.chip == "esp32" else 0

@@ -4,6 +4,7 @@ No image of micropython.org is at hand here: the files have the headers of real 
 """
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -28,6 +29,7 @@ from footfall_gateway.commissioning.copying import Copier, current_slot
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, loader
 from footfall_gateway.commissioning.flashing import Esptool
 from footfall_gateway.commissioning.images import read_image
+from footfall_gateway.commissioning.node_link import UsbLink
 from footfall_gateway.commissioning.repl import BoardError, Prompt
 from tests.virtual_chip import SHIMS, WRITES, VirtualChip
 from tests.virtual_images import image
@@ -90,8 +92,18 @@ def settings(tmp_path):
     return write
 
 
+@functools.cache
+def firmware(chip=ESP32):
+    """Compiled once for all tests."""
+    return compiled(chip)
+
+
 @pytest.fixture(autouse=True)
 def no_long_waits(monkeypatch):
+    monkeypatch.setattr(flash_cli, "compiled", firmware)
+    # mpremote lets a board take breath after every 256 bytes; a pty needs none
+    hurried = SimpleNamespace(sleep=lambda _s: time.sleep(0.001), monotonic=time.monotonic)
+    monkeypatch.setattr("mpremote.transport_serial.time", hurried)
     monkeypatch.setattr(self_test, "WATCH_S", 1)
     monkeypatch.setattr(self_test, "WAIT_S", 1)
     monkeypatch.setattr(flash_cli, "GREET_S", 0.7)
@@ -101,7 +113,7 @@ def no_long_waits(monkeypatch):
 @pytest.fixture
 def little_firmware(monkeypatch):
     """Where it only matters that something is copied."""
-    some = [file for file in compiled(ESP32) if file.path.startswith(("app", "board"))]
+    some = [file for file in firmware() if file.path.startswith(("app", "board"))]
     monkeypatch.setattr(flash_cli, "compiled", lambda chip: some)
 
 
@@ -114,7 +126,7 @@ def run(*arguments, typed=None):
 
 def put_firmware(board, slot="a", **notes):
     """A node as it was flashed before."""
-    for file in compiled(ESP32):
+    for file in firmware():
         path = board.files / "slots" / slot / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
@@ -153,7 +165,7 @@ def test_an_empty_board_becomes_a_node_and_its_flash_holds_the_image_byte_for_by
     assert {
         path.relative_to(board.files / "slots/a").as_posix(): path.read_bytes()
         for path in (board.files / "slots/a").rglob("*.mpy")
-    } == {file.path: file.content for file in compiled(ESP32)}
+    } == {file.path: file.content for file in firmware()}
     assert (board.files / "main.py").read_bytes() == loader().content
     config = json.loads((board.files / "config.json").read_text())
     assert config["node"] == "ff-3c71bf4a"
@@ -243,6 +255,11 @@ timezone = "Europe/Berlin"
 """
 
 
+def is_in_touch(board):
+    with UsbLink(board.url) as link:
+        return link.info["net"]["connected"]
+
+
 def test_what_it_prints_for_gateway_and_broker_makes_the_self_test_end_well(
     node, settings, tmp_path, make_mosquitto, ca, monkeypatch
 ):
@@ -273,8 +290,7 @@ def test_what_it_prints_for_gateway_and_broker_makes_the_self_test_end_well(
     monkeypatch.setattr(self_test, "WAIT_S", 30)
     monkeypatch.setattr(flash_cli, "GREET_S", 5)
     try:
-        wait_for(lambda: "as ff-3c71bf4a" in broker.log_file.read_text())  # the node is there, too
-        time.sleep(1)  # for it to subscribe
+        wait_for(lambda: is_in_touch(node))
         code, said = run("--port", node.url)
     finally:
         gateway.terminate()
@@ -621,7 +637,7 @@ def test_a_copying_that_is_cut_off_leaves_the_old_firmware_startable_and_goes_on
     old, new, cut, node, micropython, monkeypatch
 ):
     put_firmware(node, slot=old)
-    some = [file for file in compiled(ESP32) if file.path.startswith(("app", "board"))]
+    some = [file for file in firmware() if file.path.startswith(("app", "board"))]
     newer = [DeviceFile(file.path, file.content[:1500] + b"!") for file in some]
     sent = []
     put = Copier.put
@@ -754,6 +770,7 @@ def test_a_board_that_says_nothing_and_lets_nobody_write(make_board, monkeypatch
     board.trouble, board.deaf = "silent", True
     board.reset()
     monkeypatch.setattr("footfall_gateway.commissioning.flashing.CONNECT_ATTEMPTS", 1)
+    monkeypatch.setattr(repl, "ANSWER_S", 1.0)
     code, said = run("--port", board.url)
     assert code == 1
     assert "the board says nothing" in said
@@ -781,7 +798,8 @@ def test_something_else_in_the_place_of_the_files_is_cleared_on_a_board_that_was
         assert prompt.enter(10).kind == "prompt"
 
 
-def test_a_damaged_file_system_is_told(make_board, new_image):
+def test_a_damaged_file_system_is_told(make_board, new_image, monkeypatch):
+    monkeypatch.setattr(repl, "ANSWER_S", 2.0)
     board = make_board()
     board.flash[0x200000:0x200100] = bytes(range(256))
     Esptool(board.url).write(read_image(new_image), lambda _: None, clear_files=False)
@@ -828,7 +846,8 @@ def test_a_tool_that_is_missing_is_told_with_what_to_install(package, node, monk
 def test_the_board_is_brought_into_download_mode_by_its_two_lines(make_board):
     """DTR and RTS at EN and GPIO0, over RFC 2217: nobody holds BOOT."""
     board = make_board(on_pty=False)
-    seen = Esptool(board.url).look()
-    assert seen.chip is ESP32
-    assert seen.description.startswith("ESP32-D0WD")
+    # a word of esptool's takes 0.2 s in pyserial's RFC 2217, and `look` has a hundred: this has fewest
+    said = Esptool(board.url, slow=True)._run(["read-mac"])
+    assert re.search(r"^Connected to ESP32 on", said, re.MULTILINE), said
+    assert "24:6f:3c:71:bf:4a" in said
     assert board.resets >= 2

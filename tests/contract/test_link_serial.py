@@ -6,7 +6,6 @@ import logging
 import os
 import random
 import time
-import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,44 +18,15 @@ from footfall_gateway.link import MAX_KEPT_BYTES, Arrived, Inbox, Opened
 from footfall_gateway.link_serial import MAX_LINE_BYTES, Lines, SerialLink, decode_line, encode_line
 from footfall_gateway.service import Gateway, ledger_path
 from footfall_gateway.settings import Door, GatewaySettings, SerialSettings, Settings, Site
+from tests.cable import Cable
 
 LIMIT_S = 30
 BATCH = '{"v":1,"spool":"8f3a01c2","boot":12,"seq":1041,"r":[[81234567,"P",0,1,420]]}'
 
 
-class Cable:
-    """A pty behind a name that stays: `node` is the far end; `pull` and `plug` as with a USB cable."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.node = -1
-        self._near = -1  # kept open, or the far end could not be read before the gateway has opened its end
-
-    def plug(self) -> None:
-        self.node, self._near = os.openpty()
-        tty.setraw(self._near)
-        self.path.symlink_to(os.ttyname(self._near))
-
-    def pull(self) -> None:
-        self.path.unlink()
-        os.close(self.node)
-        os.close(self._near)
-        self.node = -1
-
-    def write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self.node, data) :]
-
-    def read_line(self) -> bytes:
-        """What the gateway says to the node, one line."""
-        line = b""
-        while not line.endswith(b"\n"):
-            line += os.read(self.node, 1)
-        return line
-
-
 @pytest.fixture
 def cable(tmp_path: Path) -> Iterator[Cable]:
+    """Not plugged in yet."""
     cable = Cable(tmp_path / "ttyUSB0")
     yield cable
     if cable.node >= 0:

@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-import tty
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from footfall_gateway.commissioning.node_link import (
     retained_states,
 )
 from footfall_gateway.settings import MqttSettings, Secret
+from tests.cable import Cable
 from tests.device.a_node import BROKEN, INNER, NODE, a_node
 from tests.device.stand_in import StandInGateway
 from tests.servers import free_port
@@ -173,23 +173,18 @@ def test_a_node_that_falls_silent_is_named(tmp_path, micropython, mosquitto):
         (b"reply {}*00000000\r\n", "lines arrive damaged"),
     ],
 )
-def test_a_port_without_a_node_is_told_apart_by_what_it_says(says, words):
-    ours, theirs = os.openpty()
-    tty.setraw(theirs)
+def test_a_port_without_a_node_is_told_apart_by_what_it_says(says, words, tmp_path):
+    with Cable(tmp_path / "ttyUSB0") as cable:
 
-    def speak() -> None:
-        os.read(ours, 1)  # once it is asked: opening a port drops what came before
-        os.write(ours, says)
+        def speak() -> None:
+            os.read(cable.node, 1)  # once it is asked: opening a port drops what came before
+            cable.write(says)
 
-    speaker = threading.Thread(target=speak)
-    speaker.start()
-    try:
+        speaker = threading.Thread(target=speak)
+        speaker.start()
         with pytest.raises(NoAnswerError, match=words):
-            UsbLink(os.ttyname(theirs), greet_s=1)
-    finally:
+            UsbLink(str(cable.path), greet_s=1)
         speaker.join()
-        os.close(ours)
-        os.close(theirs)
 
 
 def test_a_port_that_cannot_be_opened_is_named_with_the_way_out(tmp_path):

@@ -5,7 +5,6 @@ Which ports a computer has is the only thing that is pretended here.
 
 import errno
 import os
-import pty
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ import pytest
 import serial
 
 from footfall_gateway.commissioning import CommissioningError, ports
+from tests.cable import Cable
 
 
 @pytest.fixture
@@ -99,28 +99,30 @@ def test_a_port_that_is_not_there():
 
 
 @pytest.fixture
-def port(tmp_path):
-    """A port that works: a pseudo terminal under a name of its own."""
-    master, slave = pty.openpty()
-    name = tmp_path / "ttyACM0"
-    name.symlink_to(os.ttyname(slave))
-    yield name
-    os.close(slave)
-    os.close(master)
+def cable(tmp_path):
+    with Cable(tmp_path / "ttyACM0") as cable:
+        yield cable
 
 
-def test_a_port_that_goes_and_comes_with_a_restart_of_the_board_is_waited_for(port):
+@pytest.fixture
+def port(cable):
+    """A port that works."""
+    return cable.path
+
+
+def test_a_port_that_goes_and_comes_with_a_restart_of_the_board_is_waited_for(cable, port):
     ports.check_usable(str(port))
-    target = port.readlink()
-    port.unlink()
-    threading.Timer(0.5, lambda: port.symlink_to(target)).start()
+    cable.pull()
+    back = threading.Timer(0.5, cable.plug)
+    back.start()
     assert ports.check_usable(str(port)) == str(port)
+    back.join()
 
 
-def test_a_board_that_does_not_come_back_is_told_as_gone(port, monkeypatch):
+def test_a_board_that_does_not_come_back_is_told_as_gone(cable, port, monkeypatch):
     monkeypatch.setattr(ports, "RETURN_PATIENCE_S", 0.3)
     ports.check_usable(str(port))
-    port.unlink()
+    cable.pull()
     said = words(str(port))
     assert said[0] == f"{port}: the board has gone, and does not come back"
     assert "Was the cable pulled, or is it loose?" in said[1]
