@@ -323,6 +323,7 @@ def test_somebody_at_the_keyboard_is_asked_for_the_settings_and_passwords_are_no
         "",
         "",
         "",
+        "",
         "town",
         PASSWORD,
         "10.1.2.3",

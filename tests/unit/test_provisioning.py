@@ -40,6 +40,7 @@ class Answers(Asker):
 
     def _answer(self, question, default):
         self.asked.append(question)
+        assert len(self.asked) < 60, self.heard[-3:]
         for begins, answer in self.answers.items():
             if question.lower().startswith(begins.replace("_", " ")):
                 return answer.pop(0) if isinstance(answer, list) else answer
@@ -263,6 +264,71 @@ def test_a_certificate_that_cannot_be_used_is_asked_for_again(ca, tmp_path):
 def test_an_answer_that_is_no_name_is_asked_for_again():
     asker = Answers(short_name_of_the_site=["Stadt Labor", "lab"], how_does_it="cable")
     assert settings_by_questions(asker, ESP32, "ff-1").place["site"] == "lab"
+
+
+@pytest.mark.parametrize(
+    ("answers", "heard", "taken"),
+    [
+        ({"name_of_the_wifi": ["x" * 33, "town"]}, "expected a text of at most 32 characters", ("wifi", "ssid", "town")),
+        ({"its_password": ["x" * 65, SECRET, ""]}, 'wifi.password is "***", expected a text of at most 64 characters', ("wifi", "password", SECRET)),
+        ({"address_of_the_broker": ["x" * 129, "10.1.2.3"]}, "expected a text of at most 128 characters", ("mqtt", "host", "10.1.2.3")),
+        ({"address_of_the_broker": ["10.1.2.3:0", "10.1.2.3:8884"]}, "mqtt.port is 0, expected a whole number from 1 to 65535", ("mqtt", "port", 8884)),
+        ({"user_name": ["x" * 129, "ff-9"]}, "expected a text of at most 128 characters", ("mqtt", "user", "ff-9")),
+    ],
+)  # fmt: skip
+def test_an_answer_that_the_firmware_would_not_take_is_asked_for_again(answers, heard, taken):
+    asker = Answers(
+        **{"name_of_the_wifi": "town", "its_password": "", "address_of_the_broker": "10.1.2.3"} | answers
+    )
+    made = settings_by_questions(asker, ESP32, "ff-1")
+    assert any(heard in words for words in asker.heard), asker.heard
+    assert not any("config.json" in words for words in asker.heard)
+    table, name, value = taken
+    assert made.values[table][name] == value
+
+
+@pytest.mark.parametrize(
+    ("chip", "two", "carriers"), [(ESP32, True, [23, 22]), (ESP32S3, True, [1, 2]), (ESP32C3, False, [5])]
+)
+def test_bare_leds_get_the_carriers_of_the_pin_table_one_for_each_beam(chip, two, carriers):
+    asker = Answers(two_beams=two, light_barriers="bare", how_does_it="cable")
+    made = settings_by_questions(asker, chip, "ff-1")
+    assert made.values["carriers"] == carriers
+    assert judge(made.values, chip)[0] == []
+
+
+def test_bare_leds_take_the_pins_of_two_lamps_so_that_the_fourth_lamp_is_asked_for():
+    asker = Answers(
+        door_with="both", light_barriers="bare", how_many_buttons="4", has_it_a_status=False, how_does_it="cable",
+        gpio_of_the_lamp_of_button_4=["22", "14"],
+    )  # fmt: skip
+    made = settings_by_questions(asker, ESP32, "ff-1")
+    assert "Is it wired as the build guide says?" not in asker.asked
+    assert made.values["carriers"] == [23, 22]
+    assert made.values["lamps"] == [18, 19, 21, 14]
+    assert judge(made.values, ESP32)[0] == []
+
+
+def test_a_chip_without_a_pin_left_says_so():
+    asker = Answers(door_with="both", how_many_buttons="5", how_does_it="cable", is_it_wired=True)
+    with pytest.raises(
+        CommissioningError, match=r"this chip has no pin left for the .*\nNothing was written"
+    ):
+        settings_by_questions(FirstFree(asker), ESP32C3, "ff-1")
+
+
+class FirstFree(Answers):
+    """Takes the first pin that is named as free."""
+
+    def __init__(self, other):
+        super().__init__(**other.answers)
+
+    def text(self, question, default=None):
+        if not question.startswith("GPIO"):
+            return super().text(question, default)
+        if self.heard and self.heard[-1].startswith("one of "):
+            return self.heard.pop().removeprefix("one of ").split(",")[0].split(":")[0]
+        return "?"
 
 
 # ----------------------------------------------------------------------------------- what the gateway has to be told

@@ -71,7 +71,9 @@ class Terminal(Asker):
     """Questions on the terminal."""
 
     def text(self, question: str, default: str | None = None) -> str:
-        return str(click.prompt(question, default=default, type=str)).strip()
+        while not (given := str(click.prompt(question, default=default, type=str)).strip()):
+            pass  # spaces are no answer
+        return given
 
     def hidden(self, question: str) -> str:
         return str(click.prompt(question, default="", hide_input=True, show_default=False, type=str))

@@ -19,7 +19,7 @@ import ssl
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,6 +46,9 @@ WIFI_KEYS = {"ssid", "password_file"}
 MQTT_KEYS = {"host", "port", "user", "password_file", "new_password", "ca_file", "server_name", "keepalive_s", "deadline_s"}  # fmt: skip
 USUAL_ANSWERS = ("good", "fair", "poor")  # settings.Terminal.answers
 PASSERS_BY = "passers-by"  # a barrier's role: who walks past outside
+READY, BARE = "ready-made", "bare"
+SENSORS = (READY, BARE)
+KHZ = (38, 56)  # firmware/node/config.py
 PLACE_KEYS = {"site", "door", "terminal"}
 LARGEST_FILE = 16_384
 PASSWORD_BYTES = 18  # of chance, 24 characters
@@ -66,6 +69,7 @@ class Pins:
     buttons: list[int]
     lamps: list[int]
     status: int
+    carriers: list[int]  # of bare emitters
 
 
 @dataclass(frozen=True)
@@ -138,12 +142,13 @@ def _made(
 ) -> NodeSettings:
     problems, told = judge(values, chip)
     if problems:
-        lines = [
-            problem.replace("config.json", where, 1).removesuffix("; the default holds")
-            for problem in problems
-        ]
+        lines = [_in_words(problem, f"{where}: ") for problem in problems]
         raise CommissioningError(*lines, "Nothing was written. What each setting means: firmware/README.md")
     return NodeSettings(values, ca, told["name"], told["barriers"], told["buttons"], place, new_password)
+
+
+def _in_words(problem: str, where: str) -> str:
+    return problem.replace(f"{CONFIG}: ", where, 1).removesuffix("; the default holds")
 
 
 # ----------------------------------------------------------------------------------------------------------- the file
@@ -253,8 +258,7 @@ def new_broker_password() -> str:
 
 
 def settings_by_questions(asker: Asker, chip: Chip, own_name: str) -> NodeSettings:
-    """Ask for everything, in the order in which a person at the door knows it."""
-    pins = pins_of(chip)
+    """Ask for everything, in the order in which a person at the door knows it; again what the firmware would not take."""
     values: dict[str, Any] = {}
     place = {}
     asker.say("What is this board for? Press Enter to take what stands in brackets.")
@@ -267,78 +271,106 @@ def settings_by_questions(asker: Asker, chip: Chip, own_name: str) -> NodeSettin
     if kind != "door":
         place["terminal"] = _name(asker, "Short name of the terminal", "exit")
     values["node"] = _name(asker, "Name of this board", own_name)
-    values.update(_ask_pins(asker, kind, pins))
+    values.update(_ask_pins(asker, kind, pins_of(chip)))
     ca, new_password = None, False
     how = _one_of(asker, "How does it reach the gateway", ("wifi", "cable"))
     if how == "cable":
         values["serial"] = True
     else:
         asker.say("An ESP32 hears 2.4 GHz only: a network that is on 5 GHz alone is not there for it.")
-        values["wifi"] = {"ssid": asker.text("Name of the WiFi")}
-        password = asker.hidden("Its password (nothing for an open network)")
-        if password:
-            values["wifi"]["password"] = password
-        values["mqtt"], ca, new_password = _ask_broker(asker, values["node"])
+        values["wifi"] = _taken(asker, chip, "wifi", lambda: _ask_wifi(asker))
+        values["mqtt"] = mqtt = _taken(asker, chip, "mqtt", lambda: _ask_broker(asker))
+        if ca := _ask_certificate(asker):
+            mqtt["ca"] = CA
+            if _is_address(mqtt["host"]):
+                name = asker.text("Name in the broker's certificate (- if that is the address itself)", "-")
+                if name != "-":
+                    mqtt["server_name"] = name
+        mqtt |= _taken(asker, chip, "mqtt", lambda: mqtt | _ask_credential(asker, values["node"]))
+        new_password = "password" not in mqtt
+        if new_password:
+            mqtt["password"] = new_broker_password()
     return _made(values, ca, place, chip, "your answers", new_password=new_password)
+
+
+def _taken(asker: Asker, chip: Chip, name: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `ask` returns for the setting `name`, asked until the firmware would take it."""
+    while True:
+        values = ask()
+        problems, _ = judge({name: values}, chip)
+        if not problems:
+            return values
+        for problem in problems:
+            asker.say(_in_words(problem, ""))
 
 
 def _ask_pins(asker: Asker, kind: str, pins: Pins) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    two = kind != "terminal" and asker.yes("Two beams, so that in and out can be told apart?", default=True)
+    beams = 0
+    if kind != "terminal":
+        beams = 2 if asker.yes("Two beams, so that in and out can be told apart?", default=True) else 1
+    question = "Light barriers that work by themselves, or bare infrared LEDs (low-cost variant)"
+    bare = beams > 0 and _one_of(asker, question, SENSORS) == BARE
+    carriers = pins.carriers[:beams] if bare else []
+    lamps = [pin for pin in pins.lamps if pin not in carriers]
     count = 0 if kind == "door" else int(_one_of(asker, "How many buttons", ("3", "2", "4", "5", "1")))
-    in_the_guide = count <= min(len(pins.buttons), len(pins.lamps))
+    in_the_guide = count <= min(len(pins.buttons), len(lamps))
     usual = in_the_guide and asker.yes("Is it wired as the build guide says?", default=True)
+    used: set[int] = set()
 
-    def pin(what: str, allowed: list[int], proposed: int | None) -> int:
-        return proposed if usual and proposed is not None else _pin(asker, what, allowed, proposed)
+    def pin(what: str, allowed: Sequence[int], proposed: Sequence[int], at: int = 0) -> int:
+        free = [one for one in allowed if one not in used]
+        first = proposed[at] if at < len(proposed) else None
+        given = first if usual and first is not None else _pin(asker, what, free, first)
+        used.add(given)
+        return given
 
-    if kind == "terminal":
-        values["barriers"] = []
-    else:
-        barrier = {"outer": pin("outer beam", pins.inputs, pins.outer)}
-        if two:
-            barrier["inner"] = pin("inner beam", pins.inputs, pins.inner)
-        values["barriers"] = [barrier]
+    values["barriers"] = []
+    if beams:
+        values["barriers"].append({"outer": pin("outer beam", pins.inputs, [pins.outer])})
+    if beams == 2:
+        values["barriers"][0]["inner"] = pin("inner beam", pins.inputs, [pins.inner])
+    if bare:
+        beam = ("outer", "inner")
+        values["carriers"] = [
+            pin(f"LED of the {beam[i]} beam ({KHZ[i]} kHz)", pins.outputs, carriers, i) for i in range(beams)
+        ]
     if count:
-        buttons, lamps = [*pins.buttons, *[None] * count], [*pins.lamps, *[None] * count]
-        values["buttons"] = [pin(f"button {i + 1}", pins.inputs, buttons[i]) for i in range(count)]
-        values["lamps"] = [pin(f"lamp of button {i + 1}", pins.outputs, lamps[i]) for i in range(count)]
+        values["buttons"] = [pin(f"button {i + 1}", pins.inputs, pins.buttons, i) for i in range(count)]
+        values["lamps"] = [pin(f"lamp of button {i + 1}", pins.outputs, lamps, i) for i in range(count)]
     if usual or asker.yes("Has it a status lamp?", default=True):
-        values["status"] = pin("status lamp", pins.outputs, pins.status)
+        values["status"] = pin("status lamp", pins.outputs, [pins.status])
     return values
 
 
-def _ask_broker(asker: Asker, node: str) -> tuple[dict[str, Any], bytes | None, bool]:
-    mqtt: dict[str, Any] = {
-        "host": asker.text("Address of the broker (the gateway's computer), such as 10.1.2.3")
-    }
-    ca = None
-    asker.say(
-        "The authority's certificate, with which the board knows the broker (TLS). Without it, what is counted"
-    )
-    asker.say("and the password cross the network in the open.")
-    while True:
-        file = asker.text("File of the certificate (- for none)", "-")
-        if file == "-":
-            break
+def _ask_wifi(asker: Asker) -> dict[str, Any]:
+    wifi = {"ssid": asker.text("Name of the WiFi")}
+    password = asker.hidden("Its password (nothing for an open network)")
+    return {**wifi, "password": password} if password else wifi
+
+
+def _ask_broker(asker: Asker) -> dict[str, Any]:
+    given = asker.text("Address of the broker (the gateway's computer), such as 10.1.2.3")
+    host, _, port = given.partition(":")
+    return {"host": host, "port": int(port)} if port.isdigit() else {"host": given}
+
+
+def _ask_certificate(asker: Asker) -> bytes | None:
+    asker.say("The authority's certificate, with which the board knows the broker (TLS).")
+    asker.say("Without it, what is counted and the password cross the network in the open.")
+    while (file := asker.text("File of the certificate (- for none)", "-")) != "-":
         try:
-            ca = certificate(Path(file).expanduser())
-            break
+            return certificate(Path(file).expanduser())
         except CommissioningError as error:
             for line in error.lines:
                 asker.say(line)
-    if ca is not None:
-        mqtt["ca"] = CA
-        if _is_address(mqtt["host"]):
-            name = asker.text("Name in the broker's certificate (- if that is the address itself)", "-")
-            if name != "-":
-                mqtt["server_name"] = name
-    mqtt["user"] = asker.text("User name at the broker", node)
-    mqtt["password"] = asker.hidden("Its password (nothing: a new one is made for this board)")
-    if mqtt["password"]:
-        return mqtt, ca, False
-    mqtt["password"] = new_broker_password()
-    return mqtt, ca, True
+    return None
+
+
+def _ask_credential(asker: Asker, node: str) -> dict[str, Any]:
+    user = asker.text("User name at the broker", node)
+    password = asker.hidden("Its password (nothing: a new one is made for this board)")
+    return {"user": user, "password": password} if password else {"user": user}
 
 
 def _one_of(asker: Asker, question: str, answers: tuple[str, ...]) -> str:
@@ -358,13 +390,18 @@ def _name(asker: Asker, question: str, default: str) -> str:
         asker.say("small letters, digits and - only, at most 32")
 
 
-def _pin(asker: Asker, what: str, allowed: list[int], proposed: int | None) -> int:
+def _pin(asker: Asker, what: str, free: Sequence[int], proposed: int | None) -> int:
+    if not free:
+        raise CommissioningError(
+            f"this chip has no pin left for the {what}",
+            "Nothing was written. Fewer buttons, or a second board, one for the door and one for the terminal.",
+        )
     while True:
-        given = asker.text(f"GPIO of the {what}", None if proposed is None else str(proposed))
-        if given.isdigit() and int(given) in allowed:
+        given = asker.text(f"GPIO of the {what}", str(proposed) if proposed in free else None)
+        if given.isdigit() and int(given) in free:
             return int(given)
         asker.say(
-            f"one of {', '.join(map(str, allowed))}: the others of this chip are taken or read at its start"
+            f"one of {', '.join(map(str, free))}: the others of this chip are taken or read at its start"
         )
 
 

@@ -49,6 +49,7 @@ def judged(text: str) -> dict[str, object]:
             "buttons": list(pin_table.BUTTONS),
             "lamps": list(pin_table.LAMPS),
             "status": pin_table.STATUS,
+            "carriers": list(pin_table.CARRIERS),
         },
     }
 
