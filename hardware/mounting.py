@@ -18,7 +18,8 @@ HEIGHT_MM = 1100  # of both beams above the floor
 SPACING_MM = 100  # between the two beams, along the way of the people
 LANE_MM = 1200  # widest passage of one barrier
 LEAF_CLEARANCE_MM = 100  # between the door leaf's arc and the beams
-CABLE_MM = 2000
+BESIDE_MM = 27  # from the wall to the nearer beam, when box and reflectors sit beside the door: first_beam in common.scad
+BOX_MM = (94, 155)  # the box, from above
 
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" xml:lang="{language}" width="{w}" height="{h}" viewBox="0 0 {w} {h}" '
@@ -152,7 +153,7 @@ def side_view(language: str) -> str:
         0,
         25,
     )
-    plan.text(left - 140, y + 90, {"de": "Sensoren", "en": "sensors"}, size=14)
+    plan.text(left + 25, y + 60, {"de": "Sensoren", "en": "sensors"}, size=14)
     plan.text(
         right + 170, y + 330, {"de": "Reflektoren\n(oder Sender)", "en": "reflectors\n(or emitters)"}, size=14
     )
@@ -190,21 +191,25 @@ def top_view(language: str) -> str:
     leaf = LANE_MM
     hinge = (right, wall + 200)
     plan.line(hinge[0], hinge[1], hinge[0], hinge[1] + leaf, 'style="stroke-width:5"')
+    plan.line(left, hinge[1], *hinge, 'style="stroke:#666;stroke-dasharray:4 4"')
     plan.arc(leaf, (left, wall + 200), (hinge[0], hinge[1] + leaf))
-    inner_y = wall - LEAF_CLEARANCE_MM
+    inner_y = wall - BESIDE_MM
     outer_y = inner_y - SPACING_MM
-    plan.beam(left, outer_y, right, outer_y, RED)
-    plan.beam(left, inner_y, right, inner_y, BLUE)
-    plan.box(left - 130, outer_y - 60, 130, SPACING_MM + 120, "#555555")
+    plate = right + 45  # the angle's foot lies on the wall, its plate carries the reflectors
+    plan.beam(left, outer_y, plate, outer_y, RED)
+    plan.beam(left, inner_y, plate, inner_y, BLUE)
+    plan.box(left - BOX_MM[0], wall - BOX_MM[1], *BOX_MM, "#555555")
+    plan.box(right, wall - 8, 45, 8, "#555555")
+    plan.box(plate, wall - 165, 12, 165, "#555555")
     for y in (outer_y, inner_y):
-        plan.box(right, y - 20, 25, 40, "#c1121f")
-    plan.measure(right + 110, outer_y, right + 110, inner_y, f"{SPACING_MM} mm", 40, -10)
-    plan.measure(right + 110, inner_y, right + 110, wall, f"≥ {LEAF_CLEARANCE_MM} mm", 40, -10)
+        plan.box(plate - 12, y - 20, 12, 40, "#c1121f")
+    plan.measure(plate + 90, outer_y, plate + 90, inner_y, f"{SPACING_MM} mm", 40, -10)
+    plan.measure(left + 120, inner_y, left + 120, hinge[1], f"≥ {LEAF_CLEARANCE_MM} mm", 30, -10)
     plan.ellipse(1050, 250, 240, 140)
     plan.circle(1050, 250, 90)
     plan.line(1050, 420, 1050, 1050, 'style="stroke-width:3" marker-end="url(#tip)"')
     plan.text(1080, 960, {"de": "hinein", "en": "in"}, size=16)
-    plan.text(120, 130, {"de": "Straße", "en": "street"}, size=16, bold=True)
+    plan.text(120, 130, {"de": "Straße, Windfang", "en": "street, porch"}, size=16, bold=True)
     plan.text(120, 1900, {"de": "Haus", "en": "building"}, size=16, bold=True)
     plan.text(
         40,

@@ -31,6 +31,7 @@ BROWN: Text = {"de": "braun", "en": "brown"}
 BLACK: Text = {"de": "schwarz", "en": "black"}
 BLUE: Text = {"de": "blau", "en": "blue"}
 TERMINAL: Text = {"de": "Klemme", "en": "terminal"}
+TERMINALS: Text = {"de": "Klemmen", "en": "terminals"}
 
 
 class Sheet:
@@ -79,12 +80,13 @@ class Sheet:
         self.note(x + w / 2, y + h / 2, text, size=12)
 
     def note(self, x: float, y: float, text: str, *, size: int = 11, align: str = "center") -> None:
-        low = y - size / 60  # schemdraw centres the text a little too high
+        low = y - size / 85  # schemdraw centres a text a little too high and too far to the right
+        left = x - (0.12 if align == "center" else 0)
         self.add(
             e.Label()
-            .at((x, low))
+            .at((left, low))
             .theta(0)
-            .label(text, "center", fontsize=size, halign=align, valign="center")
+            .label(text, "center", ofst=(0, 0), fontsize=size, halign=align, valign="center")
         )
 
     def below(self, y: float, text: Text) -> None:
@@ -119,16 +121,20 @@ class Sheet:
             lines.insert(0, self.say({"de": "außen / innen", "en": "outer / inner"}))
         self.note(x + 0.25, y, "\n".join(lines), size=11, align="left")
 
-    def input_stage(self, x: float, y: float, pull_up: str, roles: str, capacitor: str = "10 nF") -> None:
-        """From a terminal at x, y to the pin: suppressor, pull-up, 1 kOhm in series, a small capacitor."""
+    def terminal(self, x: float, y: float) -> None:
+        """A screw terminal: here a cable ends at the board."""
         self.dot(x, y, open_=True)
-        self.note(x, y + 0.55, self.say(TERMINAL), size=10)
-        self.line((x, y), (x + 1.5, y), (x + 3.5, y))
-        self.dot(x + 1.5, y)
-        self.part(
-            e.DiodeTVS, (x + 1.5, y - 2.6), (x + 1.5, y), "TVS 3.3 V".replace(".", self.ohm(".")), "bottom"
-        )
-        self.ground(x + 1.5, y - 2.6)
+        self.note(x, y + 0.42, self.say(TERMINAL), size=10)
+
+    def suppressor(self, x: float, y: float) -> None:
+        """From a line at x, y to ground: for what people who touch a part and long cables bring along."""
+        self.dot(x, y)
+        self.part(e.DiodeTVS, (x, y - 2.6), (x, y), "TVS 5 V", "bottom")
+        self.ground(x, y - 2.6)
+
+    def input_stage(self, x: float, y: float, pull_up: str, roles: str, capacitor: str = "10 nF") -> None:
+        """From x, y to the pin: pull-up, 1 kOhm in series, a small capacitor."""
+        self.line((x, y), (x + 3.5, y))
         self.dot(x + 3.5, y)
         self.part(e.Resistor, (x + 3.5, y), (x + 3.5, y + 2.8), self.ohm(pull_up), "bottom")
         self.rail(x + 3.5, y + 2.8, self.ohm("3.3 V"))
@@ -140,15 +146,17 @@ class Sheet:
         self.pin_box(x + 8.6, y, roles)
 
     def sensor(self, x: float, y: float, supply: str) -> None:
-        """A three-wire sensor: its output (black) leaves at x + 4, y."""
+        """A three-wire sensor and the terminals of its cable: its output (black) leaves at x + 6, y."""
         self.box(x, y - 1.6, 4, 3.2, self.say(SENSOR))
-        self.line((x + 4, y + 1.1), (x + 5, y + 1.1))
-        self.rail(x + 5, y + 1.1, supply)
-        self.note(x + 4.6, y + 0.8, self.say(BROWN), size=10)
-        self.line((x + 4, y - 1.1), (x + 5, y - 1.1))
-        self.ground(x + 5, y - 1.1)
-        self.note(x + 4.45, y - 0.8, self.say(BLUE), size=10)
-        self.note(x + 4.75, y + 0.28, self.say(BLACK), size=10)
+        for height, colour in ((1.1, BROWN), (0, BLACK), (-1.1, BLUE)):
+            self.line((x + 4, y + height), (x + 6, y + height))
+            self.note(x + 4.8, y + height + 0.28, self.say(colour), size=10)
+            self.dot(x + 6, y + height, open_=True)
+        self.note(x + 5.9, y - 1.55, self.say(TERMINALS), size=10)
+        self.line((x + 6, y + 1.1), (x + 7, y + 1.1))
+        self.rail(x + 7, y + 1.1, supply)
+        self.line((x + 6, y - 1.1), (x + 7, y - 1.1))
+        self.ground(x + 7, y - 1.1)
 
 
 def bound(text: str) -> str:
@@ -181,15 +189,16 @@ def npn_direct(s: Sheet) -> None:
         ),
     )
     s.sensor(0, 0, "+12 V")
-    s.line((4, 0), (7, 0))
-    s.input_stage(7, 0, "4.7 kΩ", BEAM_PINS)
+    s.line((6, 0), (8.8, 0))
+    s.suppressor(8.8, 0)
+    s.input_stage(8.8, 0, "4.7 kΩ", BEAM_PINS)
     s.below(
         -4.6,
         {
             "de": "Nur wenn der Ausgang im Leerlauf keine Spannung führt. Masse von Sensor und Platine verbinden. Hell schaltend einstellen (L.ON).\n"
-            "Danach messen: Strahl frei, Klemme gegen GND unter 0,6 V. Strahl unterbrochen: 3,3 V.",
+            "Danach messen, Pin gegen GND: Strahl frei unter 0,6 V, unterbrochen 3,3 V.",
             "en": "Only if the open output shows no voltage. Join the grounds of sensor and board. Set the sensor to light-on (L.ON).\n"
-            "Then measure: beam free, terminal to GND below 0.6 V. Beam broken: 3.3 V.",
+            "Then measure, pin to GND: beam free below 0.6 V, broken 3.3 V.",
         },
     )
 
@@ -206,17 +215,18 @@ def npn_diode(s: Sheet) -> None:
         ),
     )
     s.sensor(0, 0, "+12 V")
-    s.line((4, 0), (6.5, 0))
-    s.part(e.Schottky, (9.5, 0), (6.5, 0), "", "top")
-    s.note(8, -0.7, "BAT43 / BAT85")
-    s.input_stage(9.5, 0, "4.7 kΩ", BEAM_PINS)
+    s.part(e.Schottky, (10, 0), (7, 0), "", "top")
+    s.line((6, 0), (7, 0))
+    s.note(8.5, -0.7, "BAT43 / BAT85")
+    s.suppressor(10, 0)
+    s.input_stage(10, 0, "4.7 kΩ", BEAM_PINS)
     s.below(
         -4.6,
         {
-            "de": "Kathode (Ring) zum Sensor, Anode zur Klemme; andersherum liegen 12 V am Chip. Kurze Leitung, gemeinsame Masse.\n"
-            "Danach messen: Strahl frei, Klemme gegen GND unter 0,6 V; sonst Optokoppler nehmen. Strahl unterbrochen: 3,3 V.",
-            "en": "Cathode (ring) towards the sensor, anode towards the terminal; the other way round 12 V reach the chip. Short cable, one ground.\n"
-            "Then measure: beam free, terminal to GND below 0.6 V, or take the optocoupler. Beam broken: 3.3 V.",
+            "de": "Kathode (Ring) zum Sensor, Anode zum Pin; andersherum liegen 12 V am Chip. Kurze Leitung, gemeinsame Masse.\n"
+            "Danach messen, Pin gegen GND: Strahl frei unter 0,6 V (sonst Optokoppler nehmen), unterbrochen 3,3 V.",
+            "en": "Cathode (ring) towards the sensor, anode towards the pin; the other way round 12 V reach the chip. Short cable, one ground.\n"
+            "Then measure, pin to GND: beam free below 0.6 V (or take the optocoupler), broken 3.3 V.",
         },
     )
 
@@ -233,61 +243,68 @@ def npn_opto(s: Sheet) -> None:
         ),
     )
     s.sensor(0, 0, "+12 / 24 V")
-    opto = s.add(e.Optocoupler().at((9.2, 0)).anchor("cathode").label("PC817", "top", fontsize=12))
+    opto = s.add(e.Optocoupler().at((10.6, 0)).anchor("cathode").label("PC817", "top", fontsize=12))
     ax, ay = opto.absanchors["anode"]
     kx, ky = opto.absanchors["cathode"]
     cx, cy = opto.absanchors["collector"]
     ex, ey = opto.absanchors["emitter"]
-    s.line((4, 0), (kx, ky))
-    s.line((ax, ay), (8, ay))
-    s.part(e.Resistor, (8, ay + 2.8), (8, ay), s.ohm("2.2 kΩ (12 V)\n4.7 kΩ (24 V)"), "bottom")
-    s.rail(8, ay + 2.8, "+12 / 24 V")
-    s.line((ex, ey), (ex + 0.4, ey))
-    s.ground(ex + 0.4, ey)
-    s.line((cx, cy), (cx + 1.8, cy))
-    s.input_stage(cx + 1.8, cy, "4.7 kΩ", BEAM_PINS)
+    for x, y, leg in ((ax, ay, 1), (kx, ky, 2), (ex + 0.45, ey, 3), (cx + 0.45, cy, 4)):
+        s.note(x - 0.22, y + 0.25, str(leg), size=9)
+    s.line((6, 0), (kx, ky))
+    s.line((ax, ay), (9.8, ay))
+    s.part(e.Resistor, (9.8, ay + 2.8), (9.8, ay), s.ohm("2.2 kΩ (12 V)\n4.7 kΩ (24 V)"), "bottom")
+    s.rail(9.8, ay + 2.8, "+12 / 24 V")
+    s.line((ex, ey), (ex + 0.8, ey))
+    s.ground(ex + 0.8, ey)
+    s.input_stage(cx, cy, "4.7 kΩ", BEAM_PINS)
     s.below(
         -4.6,
         {
-            "de": "Der Regelfall: passt für jeden NPN-Ausgang, für Leitungen über 5 m und für ein eigenes Netzteil der Sensoren. Hell schaltend (L.ON).\n"
-            "Danach messen: Strahl frei, Klemme gegen GND unter 0,6 V. Strahl unterbrochen oder Leitung ab: 3,3 V.",
-            "en": "The usual way: fits any NPN output, cables over 5 m, and sensors with a supply of their own. Set to light-on (L.ON).\n"
-            "Then measure: beam free, terminal to GND below 0.6 V. Beam broken or cable off: 3.3 V.",
+            "de": "Der Regelfall: passt für jeden NPN-Ausgang und für Leitungen über 5 m. Hell schaltend (L.ON). PC817: der Punkt ist Bein 1.\n"
+            "Haben die Sensoren ein eigenes Netzteil, bleibt dessen Minus getrennt vom GND rechts.\n"
+            "Danach messen, Pin gegen GND: Strahl frei unter 0,6 V, unterbrochen oder Leitung ab 3,3 V.",
+            "en": "The usual way: fits any NPN output and cables over 5 m. Set to light-on (L.ON). PC817: the dot is leg 1.\n"
+            "If the sensors have a supply of their own, its minus stays apart from the GND on the right.\n"
+            "Then measure, pin to GND: beam free below 0.6 V, broken or cable off 3.3 V.",
         },
     )
 
 
 def lowcost_receiver(s: Sheet) -> None:
-    s.title(0, 4.6, s.say({"de": "Günstig: modulierter Empfänger", "en": "Low-cost: modulated receiver"}))
-    s.box(
-        0,
-        -1.6,
-        4,
-        3.2,
-        s.say(
-            {
-                "de": "außen: TSSP4038\ninnen: TSSP4056\nin einem Röhrchen",
-                "en": "outer: TSSP4038\ninner: TSSP4056\ninside a tube",
-            }
-        ),
-    )
-    s.part(e.Resistor, (4, 1.1), (6.6, 1.1), "100 Ω", "top")
-    s.rail(6.6, 1.1, s.ohm("3.3 V"))
-    s.note(4.35, 1.4, "VS", size=10)
-    s.line((4, -1.1), (5, -1.1))
-    s.ground(5, -1.1)
-    s.part(e.Resistor, (4, 0), (7, 0), s.ohm("1 kΩ"), "top")
-    s.note(4.4, 0.3, "OUT", size=10)
-    s.line((7, 0), (9, 0))
-    s.note(8, -0.4, s.say({"de": "höchstens 2 m", "en": "2 m at most"}), size=10)
-    s.input_stage(9, 0, "10 kΩ", BEAM_PINS)
+    s.title(0, 6, s.say({"de": "Günstig: modulierter Empfänger", "en": "Low-cost: modulated receiver"}))
+    inside = {
+        "de": "außen: TSSP4038\ninnen: TSSP4056\nin einem Röhrchen",
+        "en": "outer: TSSP4038\ninner: TSSP4056\ninside a tube",
+    }
+    s.box(0, -0.8, 4, 4.8, s.say(inside))
+    out, ground, supply = 0, 1.6, 3.2  # heights of its legs
+    for y, leg in ((out, "1 OUT"), (ground, "2 GND"), (supply, "3 VS")):
+        s.note(4.6, y + 0.28, leg, size=10)
+    s.line((4, supply), (5.6, supply))
+    s.dot(5.6, supply)
+    s.part(e.Capacitor, (5.6, ground), (5.6, supply), "100 nF", "bottom")
+    s.dot(5.6, ground)
+    s.part(e.Resistor, (5.6, supply), (8.4, supply), "100 Ω", "top")
+    s.line((8.4, supply), (9.6, supply))
+    s.rail(9.6, supply, s.ohm("3.3 V"))
+    s.line((4, ground), (9.6, ground))
+    s.ground(9.6, ground)
+    s.part(e.Resistor, (4.9, out), (7.7, out), s.ohm("1 kΩ"), "top")
+    s.line((4, out), (4.9, out))
+    s.line((7.7, out), (10.6, out))
+    for y in (out, ground, supply):
+        s.dot(8.8, y, open_=True)
+    s.note(8.8, out - 0.45, s.say(TERMINALS), size=10)
+    s.note(6.3, out - 0.8, s.say({"de": "Leitung höchstens 2 m", "en": "cable 2 m at most"}), size=10)
+    s.suppressor(10.6, out)
+    s.input_stage(10.6, out, "10 kΩ", BEAM_PINS)
     s.below(
         -4.6,
         {
-            "de": "100 Ω und 1 kΩ sitzen beim Empfänger (mit 4,7 µF zwischen VS und GND): seine Last muss unter 2 nF bleiben. Pull-up hier 10 kΩ.\n"
-            "Danach messen: Strahl frei, Klemme gegen GND unter 0,6 V. Strahl unterbrochen: 3,3 V.",
-            "en": "100 Ω and 1 kΩ sit at the receiver (with 4.7 µF between VS and GND): its load must stay below 2 nF. The pull-up here is 10 kΩ.\n"
-            "Then measure: beam free, terminal to GND below 0.6 V. Beam broken: 3.3 V.",
+            "de": "100 Ω, 100 nF (zwischen VS und GND) und 1 kΩ direkt an die Beine des Empfängers löten: seine Last muss unter 2 nF bleiben. Pull-up hier 10 kΩ.\n"
+            "Danach messen, Pin gegen GND: Strahl frei unter 0,6 V, unterbrochen 3,3 V.",
+            "en": "Solder 100 Ω, 100 nF (between VS and GND) and 1 kΩ right to the receiver's legs: its load must stay below 2 nF. The pull-up here is 10 kΩ.\n"
+            "Then measure, pin to GND: beam free below 0.6 V, broken 3.3 V.",
         },
     )
 
@@ -327,15 +344,14 @@ def lowcost_emitter(s: Sheet) -> None:
         align="left",
     )
     cx, cy = low_side(s, PIN_BOX_WIDTH, 0)
-    s.line((cx, cy), (cx, 2.2), (cx + 2, 2.2))
-    s.note(
-        cx + 2.7, 2.75, s.say({"de": "Leitung bis 5 m, verdrillt", "en": "cable up to 5 m, twisted"}), size=11
-    )
-    s.line((cx + 2, 2.2), (cx + 5.5, 2.2))
-    s.part(e.LED, (cx + 5.5, 4.8), (cx + 5.5, 2.2), "940 nm\n±10°", "bottom")
-    s.part(e.Resistor, (cx + 5.5, 4.8), (cx + 1.5, 4.8), "180 Ω", "top")
-    s.line((cx + 1.5, 4.8), (cx, 4.8))
     s.rail(cx, 4.8, "5 V")
+    s.part(e.Resistor, (cx, 4.8), (cx + 3, 4.8), "180 Ω", "top")
+    s.line((cx + 3, 4.8), (cx + 7, 4.8))
+    s.line((cx, cy), (cx, 2.2), (cx + 7, 2.2))
+    for y in (4.8, 2.2):
+        s.terminal(cx + 3.2, y)
+    s.note(cx + 5, 3.5, s.say({"de": "bis 5 m,\nverdrillt", "en": "up to 5 m,\ntwisted"}), size=11)
+    s.part(e.LED, (cx + 7, 4.8), (cx + 7, 2.2), "940 nm\n±10°", "bottom")
     s.below(
         -6,
         {
@@ -355,16 +371,18 @@ def button(s: Sheet) -> None:
     )
     s.part(e.Button, (1, -2.6), (1, 0), s.say({"de": "Schließer", "en": "normally\nopen"}), "top")
     s.ground(1, -2.6)
-    s.line((1, 0), (4, 0))
+    s.line((1, 0), (5.5, 0))
     s.note(2.5, 0.4, s.say({"de": "bis 3 m", "en": "up to 3 m"}), size=10)
-    s.input_stage(4, 0, "4.7 kΩ", "button1", "100 nF")
+    s.terminal(4, 0)
+    s.suppressor(5.5, 0)
+    s.input_stage(5.5, 0, "4.7 kΩ", "button1", "100 nF")
     s.below(
         -4.6,
         {
             "de": "Gezeigt ist Taste 1; die Pins der anderen stehen in der Tabelle. Der 1-kΩ-Widerstand schützt auch, wenn der Pin beim Start kurz treibt.\n"
-            "Danach messen: losgelassen 3,3 V, gedrückt 0 V.",
+            "Danach messen, Pin gegen GND: losgelassen 3,3 V, gedrückt 0 V.",
             "en": "Button 1 is shown; the table has the pins of the others. The 1 kΩ also protects while the pin drives for a moment at power-up.\n"
-            "Then measure: released 3.3 V, pressed 0 V.",
+            "Then measure, pin to GND: released 3.3 V, pressed 0 V.",
         },
     )
 
@@ -372,7 +390,7 @@ def button(s: Sheet) -> None:
 def lamp(s: Sheet) -> None:
     s.title(
         0,
-        7,
+        6,
         s.say(
             {
                 "de": "Lampe in der Taste, 5 V (für jede gleich)",
@@ -382,9 +400,14 @@ def lamp(s: Sheet) -> None:
     )
     s.pin_box(0, 0, "lamp1")
     cx, cy = low_side(s, PIN_BOX_WIDTH, 0)
-    s.part(e.LED, (cx, 3.4), (cx, cy), s.say({"de": "Lampe", "en": "lamp"}), "top")
-    s.part(e.Resistor, (cx, 5.8), (cx, 3.4), "180–220 Ω *", "top")
-    s.rail(cx, 5.8, "5 V")
+    s.part(e.Resistor, (cx, 4.4), (cx, 1.8), "220 Ω *", "top")
+    s.rail(cx, 4.4, "5 V")
+    s.line((cx, 1.8), (cx + 4.5, 1.8))
+    s.line((cx, cy), (cx + 4.5, cy))
+    for y in (1.8, cy):
+        s.terminal(cx + 1.8, y)
+    s.note(cx + 3.3, 1.8 - (1.8 - cy) / 2, s.say({"de": "bis 3 m", "en": "up to 3 m"}), size=10)
+    s.part(e.LED, (cx + 4.5, 1.8), (cx + 4.5, cy), s.say({"de": "Lampe", "en": "lamp"}), "bottom")
     s.below(
         -4.6,
         {
@@ -443,13 +466,14 @@ def supply_12v(s: Sheet) -> None:
     s.line((14.8, -0.2), (14.8, -1.2))
     s.ground(14.8, -1.2)
     s.part(e.Switch, (16.6, 1.3), (19.6, 1.3), "J1", "top")
-    s.box(
-        19.6,
-        0.2,
-        4.2,
-        2.2,
-        s.say({"de": "Anschluss 5V\nder ESP32-Platine", "en": "5V pin of the\nESP32 board"}),
-    )
+    s.box(19.6, -0.2, 3.4, 2.2, s.say({"de": "ESP32-Platine", "en": "ESP32 board"}))
+    s.note(19.75, 1.6, "5V", size=10, align="left")
+    s.line((21.3, -0.2), (21.3, -1.2))
+    s.ground(21.3, -1.2)
+    s.line((23, 0.9), (24.2, 0.9), (24.2, 2.4))
+    s.note(23.6, 1.2, "3V3", size=10)
+    s.rail(24.2, 2.4, s.say({"de": "3,3 V zu den Pull-ups", "en": "3.3 V to the pull-ups"}))
+    s.reach(27, 2.4)
     s.line((3.6, -0.2), (4.4, -0.2), (4.4, -1.2))
     s.ground(4.4, -1.2)
     s.below(

@@ -10,8 +10,8 @@ clearance = 0.4;         // between parts that are put together
 // M18 sensor
 m18_hole = 18.5;
 m18_washer = 30;         // lock nut over its corners 27.7, washer up to 30
-m18_inside = 60;         // of the barrel behind the wall, cable or plug included
-m18_bend = 25;           // room for the cable to turn
+m18_inside = 60;         // of the barrel behind the wall
+m18_bend = 25;           // room for the cable to turn, or for an angled plug
 
 // board: perforated board with the ESP32 in sockets
 board_x = 90;
@@ -19,14 +19,17 @@ board_y = 70;
 board_holes_x = 84;      // between the centres of its holes
 board_holes_y = 64;
 board_stack = 24;        // from the bottom of the posts to the highest part on the board
-post = 5;                // height of the posts under the board
+post = 5;                // height of the posts under the board; M3 x 6 mm holds it
 
 screw_tap = 2.7;         // M3 cuts its own thread
 screw_pass = 3.4;        // M3 passes
 screw_head = 6.5;
 corner = 8;              // posts for the lid's screws
+first_beam = wall + corner + m18_washer / 2 + 2;  // from the wall beside the door to the nearer beam: box and angles alike
 
-gland = 12.5;            // cable gland M12
+gland = 12.5;            // cable gland M12, for a cable without a plug
+gland_nut = 20;          // over its corners
+plug_hole = 16;          // a USB plug or a barrel plug passes
 keyhole_head = 9;
 keyhole_shaft = 4.5;
 
@@ -84,8 +87,16 @@ module lid(size, thick = 2.4) {  // a plate over a box of this outer size, with 
     }
 }
 
-module cable_exit(h, z) {  // in the wall at y = 0, seen from inside: the gland's hole
-    translate([0, -1, z]) rotate([-90, 0, 0]) cylinder(d = gland, h = h + 2);
+module foot_plate(thick, depth, height) {  // in the plane x = 0, ribbed to a plate in z = 0; slots for screws in the wall
+    difference() {
+        union() {
+            cube([thick, height, depth]);
+            for (y = [0, height - thick]) translate([0, y + thick, 0]) rotate([90, 0, 0]) linear_extrude(thick)
+                polygon([[0, 0], [depth - 6, 0], [0, depth - 6]]);
+        }
+        for (y = [height / 2 - 11, height / 2 + 11]) hull() for (dz = [-3, 3])
+            translate([-1, y, depth - 12 + dz]) rotate([0, 90, 0]) cylinder(d = 4.5, h = thick + 2);
+    }
 }
 
 module tie_bar() {  // strain relief: a bridge on the floor for a cable tie

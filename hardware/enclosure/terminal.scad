@@ -48,7 +48,7 @@ module box() {
             board_posts(size.x / 2, size.y / 2);
             translate([size.x / 2, size.y - wall - 6, 0]) tie_bar();
         }
-        translate([size.x / 2, size.y - wall, size.z / 2]) cable_exit(wall, 0);
+        translate([size.x / 2, size.y + 1, size.z / 2]) rotate([90, 0, 0]) cylinder(d = plug_hole, h = wall + 2);
         for (x = [wall + corner + 8, size.x - wall - corner - 8]) translate([x, size.y / 2, 0]) keyhole(wall);
     }
 }

@@ -20,7 +20,7 @@ def module(name: str):
         sys.path.remove(str(HARDWARE))
 
 
-pins, wiring, mounting = module("pins"), module("wiring"), module("mounting")
+pins, wiring, mounting, enclosure = (module(name) for name in ("pins", "wiring", "mounting", "enclosure"))
 DRAWN = dict([*wiring.drawings(), *mounting.drawings()])
 CHIPS = pins.read_pins()
 
@@ -105,6 +105,88 @@ def test_the_reasons_for_the_measures_have_the_figures_of_the_simulation(languag
 def test_the_plans_have_the_measures_of_the_simulation():
     head = (ROOT / "docs/accuracy.md").read_text("utf-8")
     assert f"beams {mounting.SPACING_MM} mm apart, {mounting.HEIGHT_MM} mm above the floor" in head
+
+
+def test_the_plan_from_above_has_the_measures_of_the_box():
+    box = enclosure.extent(enclosure.read_stl(enclosure.STL / "node_box.stl"))
+    assert (round(box[1]), round(box[0])) == mounting.BOX_MM
+    assert int((box[0] - mounting.SPACING_MM) / 2) == mounting.BESIDE_MM
+
+
+# --------------------------------------------------------------------------------------------- currents and levels
+# Worst cases: ESP32 data sheet (low below 0.25, high above 0.75 of 3.3 V), PC817 (CTR at least 50 %, 1.2 V), a sensor that keeps 2 V,
+# infrared LED 1.35 V, BC337 0.2 V when it is on and a gain of 20 at least to be driven hard, red LED 2.0 V, white LED 3.2 V.
+LOW_V, HIGH_V = 0.25 * 3.3, 0.75 * 3.3
+
+
+def ohms(drawing: str) -> list[float]:
+    """The resistors of a drawing in the order in which they are drawn."""
+    found = re.findall(
+        r"(?<![\d.])([\d.]+) (k?)Ω",
+        texts(HARDWARE / "drawings" / f"{drawing}.en.svg").partition("measure")[0],
+    )
+    return [float(number) * (1000 if kilo else 1) for number, kilo in found]
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_the_emitter_draws_the_current_that_is_told(language):
+    told = re.findall(
+        r"(\d+)\s?Ω:? \(?(\d+)\s?mA", texts(HARDWARE / "drawings" / f"lowcost-emitter.{language}.svg")
+    )
+    assert [pair[0] for pair in told] == ["180", "100"]
+    for resistor, milliamperes in told:
+        assert (5 - 1.35 - 0.2) / float(resistor) * 1000 == pytest.approx(float(milliamperes), rel=0.06)
+        base = (3.3 - 0.7) / 1000 - 0.7 / 10_000
+        assert float(milliamperes) / 1000 / base < 20
+
+
+def test_lamps_and_the_status_lamp_get_a_current_that_led_and_pin_stand():
+    assert 220 in ohms("lamp")
+    assert 220 in ohms("status-lamp")
+    assert 5 < (5 - 3.2 - 0.2) / 220 * 1000 < (5 - 2.0 - 0.2) / 220 * 1000 < 20
+    assert 4 < (3.3 - 2.0) / 220 * 1000 < 12  # from the pin itself
+
+
+@pytest.mark.parametrize(("volts", "series"), [(12, 2200), (24, 4700)])
+def test_the_optocoupler_pulls_the_pin_low_even_when_it_is_a_weak_one(volts, series):
+    at_led, pull_up = ohms("npn-optocoupler"), 4700
+    assert series in at_led
+    assert pull_up in at_led
+    led = (volts - 1.2 - 2) / series
+    assert 0.5 * led > 2 * 3.3 / pull_up
+    assert (volts - 1.2) ** 2 / series < 0.25 / 2  # half of what the resistor stands
+
+
+def test_a_receiver_with_its_series_resistor_reads_low():
+    assert sorted(ohms("lowcost-receiver"))[:4] == [100, 1000, 1000, 10_000]
+    assert 0.1 + 3.3 * 1000 / (1000 + 10_000) < 0.6 < LOW_V
+
+
+def test_a_pin_reads_high_past_what_a_suppressor_leaks():
+    """One for 3.3 V may leak 0.8 mA there; one for 5 V leaks that at 5 V, and hardly at 3.3 V."""
+    may_leak = (3.3 - HIGH_V) / 4700
+    assert 0.0001 < may_leak < 0.0006
+    for drawing in ("npn-direct", "npn-diode", "lowcost-receiver", "button"):
+        assert "TVS 5 V" in texts(HARDWARE / "drawings" / f"{drawing}.en.svg").replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("drawing", ["npn-direct", "npn-diode", "npn-optocoupler", "lowcost-receiver"])
+def test_a_broken_beam_is_high_in_the_drawing_and_in_the_firmware(drawing):
+    said = texts(HARDWARE / "drawings" / f"{drawing}.en.svg").replace("\u00a0", " ")
+    assert "beam free below 0.6 V" in said
+    assert re.search(r"broken (or cable off )?3\.3 V", said)
+    config = (ROOT / "firmware/node/config.py").read_text("utf-8")
+    assert re.search(r'"blocked_level": \(1,', config)
+
+
+def test_the_fuse_carries_sensors_board_and_lamps():
+    at_12_v = (
+        2 * 0.030 + 2 * (12 - 1.2) / 2200 + 5 * 0.5 / 0.85 / 12
+    )  # sensors, optocouplers, an ESP32 that transmits
+    at_5_v = 5 * (5 - 2.0) / 220 + 2 * 0.035
+    assert max(at_12_v, at_5_v) < 0.5 * 0.8  # a resettable fuse holds less when it is warm
+    for drawing in ("supply-12v", "supply-usb"):
+        assert "0.5 A" in texts(HARDWARE / "drawings" / f"{drawing}.en.svg").replace("\u00a0", " ")
 
 
 LETTER_EM = 0.58  # of a letter of DejaVu Sans, on average: what is longer than the paper is cut off

@@ -96,13 +96,127 @@ def test_the_sensors_look_out_of_the_box_at_the_spacing_of_the_mounting_guide():
     assert all(width == pytest.approx(18.5, abs=0.05) for _, width in holes)
 
 
-def test_a_terminal_grows_with_its_buttons():
-    three, five = (enclosure.extent(mesh_of(f"terminal_front_{n}")) for n in (3, 5))
-    assert three[0] < five[0] <= 250
-    assert three[1:] == pytest.approx(five[1:])
-    for n in (3, 5):
-        front, box = (enclosure.extent(mesh_of(f"terminal_{part}_{n}")) for part in ("front", "box"))
-        assert front[:2] == pytest.approx(box[:2], abs=0.01)
+def solid(mesh: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which of these points (n x 3) lie inside the plastic: a line upwards from there leaves the skin an odd number of times."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (mesh[:, i].T for i in range(3))
+    area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+    flat = np.abs(area) > 1e-9
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = []
+        for x, y, z in np.add(points, (0.0137, 0.0071, 0)):  # not on an edge between two triangles
+            b = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area
+            c = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area
+            above = az + b * (bz - az) + c * (cz - az) > z
+            found.append(np.count_nonzero(flat & (b >= 0) & (c >= 0) & (b + c <= 1) & above) % 2)
+    return np.array(found, dtype=bool)
+
+
+def filled(body: np.ndarray, step: float = 3) -> np.ndarray:
+    """Points in and on the box round a body, and its corners."""
+    low, high = body.min(axis=(0, 1)), body.max(axis=(0, 1))
+    axes = [np.linspace(a, b, max(2, int((b - a) / step))) for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 3)
+
+
+def test_plastic_is_told_from_air():
+    box = mesh_of("node_box")
+    assert solid(box, np.array([[73.0, 50.0, 1.2], [73.0, 1.2, 20.0], [73.0, 50.0, 30.0], [27.4, 1.0, enclosure.AXIS]])).tolist() == [
+        True, True, False, False,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["node_box", "terminal_box_3", "terminal_box_4", "terminal_box_5"])
+def test_board_and_terminals_go_into_the_box_and_lie_on_its_posts(name):
+    box = mesh_of(name)
+    length, depth, _ = enclosure.extent(box)
+    at_y = (
+        depth - enclosure.WALL - enclosure.BOARD[1] - 3
+        if name == "node_box"
+        else (depth - enclosure.BOARD[1]) / 2
+    )
+    at = (length / 2 - enclosure.BOARD[0] / 2, at_y, enclosure.WALL + 5 + 0.05)
+    for body, _ in enclosure.board(*at):
+        assert not solid(box, filled(body)).any()
+    posts = [(length / 2 + dx + 2.5, at_y + 35 + dy, at[2] - 0.3) for dx in (-42, 42) for dy in (-32, 32)]
+    assert solid(box, np.array(posts)).all()
+
+
+def test_sensors_glands_and_plugs_go_into_the_box_and_nothing_touches():
+    box = mesh_of("node_box")
+    size = enclosure.extent(box)
+    x_left, x_right = (
+        (size[0] - 90) / 4 + enclosure.WALL / 2,
+        size[0] - (size[0] - 90) / 4 - enclosure.WALL / 2,
+    )
+    inside = {
+        "sensors": [
+            enclosure.cylinder((x, enclosure.WALL + 0.1, enclosure.AXIS), 27 if depth < 10 else 18, depth, "y")
+            for x in (size[0] / 2 - 50, size[0] / 2 + 50)
+            for depth in (5, 60 + 25)
+        ],
+        "glands": [enclosure.cylinder((x_right, y, enclosure.WALL + 0.1), 20, 12, "z") for y in (34, 62)],
+        "plug": [enclosure.cylinder((x_left, 36, -3), 15.5, 20, "z")],
+        "board": [body for body, _ in enclosure.board((size[0] - 90) / 2, size[1] - enclosure.WALL - 73, enclosure.WALL + 5.05)],
+    }  # fmt: skip
+    for name, bodies in inside.items():
+        for body in bodies:
+            assert not solid(box, body.reshape(-1, 3)).any(), name
+    for (one, first), (other, second) in itertools.combinations(inside.items(), 2):
+        for a, b in itertools.product(first, second):
+            gap = np.maximum(a.min(axis=(0, 1)) - b.max(axis=(0, 1)), b.min(axis=(0, 1)) - a.max(axis=(0, 1)))
+            assert gap.max() > 0, (one, other)
+
+
+@pytest.mark.parametrize(
+    ("lid", "box", "thick"), [("node_lid", "node_box", 2.4), *((f"terminal_front_{n}", f"terminal_box_{n}", 3) for n in (3, 4, 5))]
+)  # fmt: skip
+def test_a_lid_goes_into_its_box(lid, box, thick):
+    box = mesh_of(box)
+    closed = enclosure.moved(enclosure.turned_over(mesh_of(lid)), enclosure.extent(box)[2] - 3)
+    rim = np.unique(closed.reshape(-1, 3).round(3), axis=0)
+    rim = rim[rim[:, 2] < closed[..., 2].max() - thick - 0.05]  # what hangs into the box
+    assert len(rim) > 8
+    assert not solid(box, rim).any()
+
+
+def test_something_that_is_too_large_for_the_box_is_seen():
+    box = mesh_of("node_box")
+    size = enclosure.extent(box)
+    wide = enclosure.cuboid((4, 20, enclosure.WALL + 1), (size[0] - 8, 60, 10))
+    assert solid(box, filled(wide)).any()
+
+
+@pytest.mark.parametrize("name", ["bracket", "reflector_angle"])
+def test_the_beams_lie_equally_far_from_the_wall_at_the_box_and_opposite(name):
+    """The box hangs by its left side, the angle by its foot: where a beam would hit plastic, it is wrong."""
+    box, angle = mesh_of("node_box"), mesh_of(name)
+    middle_y = enclosure.extent(angle)[1] / 2
+    front = 2 if name == "bracket" else 6  # within the plate, or within the cups
+    for beam in (27.4, 127.4):
+        assert not solid(box, np.array([[beam + dx, 1.2, enclosure.AXIS] for dx in (-8, 0, 8)])).any()
+        assert solid(box, np.array([[beam + dx, 1.2, enclosure.AXIS] for dx in (-10.5, 10.5)])).all()
+        reach = 8 if name == "bracket" else 19
+        assert not solid(angle, np.array([[beam + dx, middle_y, front] for dx in (-reach, 0, reach)])).any()
+        assert solid(angle, np.array([[beam + reach + 3, middle_y, front]])).all()
+
+
+@pytest.mark.parametrize("buttons", [3, 4, 5])
+def test_a_terminal_has_a_hole_for_every_button_and_grows_with_them(buttons):
+    front, box = mesh_of(f"terminal_front_{buttons}"), mesh_of(f"terminal_box_{buttons}")
+    length, depth, _ = enclosure.extent(front)
+    assert (length, depth) == pytest.approx(enclosure.extent(box)[:2], abs=0.01)
+    assert length == pytest.approx(144 + 38 * (buttons - 3), abs=0.01)
+    at = np.array([[x, depth / 2, 1.5] for x in np.arange(0.5, length, 1)])
+    air = ~solid(front, at)
+    assert np.count_nonzero(air[1:] & ~air[:-1]) == buttons
+    assert np.count_nonzero(air) == pytest.approx(24.2 * buttons, abs=buttons)
+
+
+@pytest.mark.parametrize(("part", "names"), [("print_node", ["node_box", "node_lid", "reflector_angle"])])
+def test_the_parts_list_tells_how_much_plastic_a_print_takes(part, names):
+    text = (HARDWARE / "parts.toml").read_text("utf-8").partition(f"[part.{part}]")[2]
+    grams = int(re.search(r"PETG, about (\d+) g", text)[1])
+    assert grams == pytest.approx(sum(enclosure.volume(mesh_of(name)) for name in names) * 1.27e-3, rel=0.1)
 
 
 @pytest.mark.parametrize("language", ["de", "en"])
@@ -148,12 +262,14 @@ def test_without_openscad_it_says_how_to_get_it_and_what_there_is_without(monkey
         ("node_box.scad", {"spacing": 80, "m18_washer": 78}, "nuts of the two sensors touch"),
         ("node_box.scad", {"board_stack": 60, "axis": 50}, "sensors touch the board"),
         ("node_box.scad", {"board_holes_x": 95}, "holes of the board lie outside"),
-        ("node_box.scad", {"inner_x": 110}, "nut touches the side wall"),
+        ("node_box.scad", {"inner_x": 144}, "nut touches a post of the lid"),
         ("terminal.scad", {"buttons": 2}, "3 to 5 buttons"),
         ("terminal.scad", {"buttons": 6}, "3 to 5 buttons"),
         ("terminal.scad", {"pitch": 30}, "a finger meets two buttons"),
         ("reflector_holder.scad", {"reflector": 84}, "each sensor sees both"),
-        ("bracket.scad", {"height": 36}, "touches the foot"),
+        ("bracket.scad", {"height": 36}, "touches a rib"),
+        ("bracket.scad", {"first_beam": 20}, "touches the foot"),
+        ("node_box.scad", {"gland_nut": 29}, "cables do not fit beside the board"),
         ("tube.scad", {"length": 20}, "it sees the wall"),
     ],
 )

@@ -1,6 +1,7 @@
 """The parts lists: written from one table, complete, priced, and honest about how wide a door may be."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,16 @@ def test_the_total_of_a_variant_is_the_sum_of_its_parts(name):
     assert f"{low:.0f}–{high:.0f} EUR" in parts.variants_table("", "de")
 
 
-def test_a_terminal_has_a_driver_and_a_suppressor_for_every_button():
+def test_the_front_page_tells_the_cheapest_and_the_dearest():
+    totals = [parts.total(variant, DATA["part"]) for variant in DATA["variant"].values()]
+    told = f"Parts for {min(low for low, _ in totals)} to {max(high for _, high in totals)} EUR (estimated)"
+    assert told in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_a_terminal_has_a_transistor_and_a_suppressor_for_every_button():
     for buttons in (3, 5):
         items = dict(DATA["variant"][f"terminal{buttons}"]["items"])
-        assert items["button"] == items["lamp_driver"] == items["tvs"] == buttons
+        assert items["button"] == items["transistor"] == items["tvs"] == buttons
 
 
 def test_no_variant_claims_a_door_that_two_people_fit_through():
@@ -76,3 +83,37 @@ def test_the_estimate_and_its_date_are_said():
     assert "**All prices are estimates** of\nNovember 2026".replace("\n", " ") in (
         ROOT / "hardware/parts.en.md"
     ).read_text("utf-8")
+
+
+# Which circuits a variant is soldered from: what is drawn there must be in its list
+CIRCUITS = {
+    "retro": ["supply-12v", "npn-optocoupler", "status-lamp"],
+    "through": ["supply-12v", "npn-optocoupler", "status-lamp"],
+    "lowcost": ["supply-usb", "lowcost-receiver", "lowcost-emitter", "status-lamp"],
+    "terminal3": ["supply-usb", "button", "lamp"],
+    "terminal5": ["supply-usb", "button", "lamp"],
+}
+DRAWN_PART = r"\b(?:\d[\d.]* (?:k?Ω|[nµ]F|A)|TVS \d V|PC817|BC337|TSSP\d+)(?= |$)"
+
+
+def drawn_parts(circuit: str) -> set[str]:
+    """Values and types in a drawing, without the sentences below it."""
+    svg = (ROOT / f"hardware/drawings/{circuit}.en.svg").read_text("utf-8").replace("\u00a0", " ")
+    texts = [text for text in re.findall(r">([^<>]+)<", svg) if "." not in text or len(text) < 30]
+    found = set(re.findall(DRAWN_PART, " | ".join(texts)))
+    return found - {"1 A", "2 A"}  # what a bought supply gives
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_what_is_drawn_is_on_the_shopping_list(name):
+    assert set(CIRCUITS) == set(DATA["variant"])
+    items = " ".join(DATA["part"][item]["en"] for item, _ in DATA["variant"][name]["items"])
+    drawn = set().union(*(drawn_parts(circuit) for circuit in CIRCUITS[name]))
+    assert len(drawn) > 4
+    assert {part for part in drawn if not re.search(rf"(?<![\d.]){re.escape(part)}", items)} == set()
+
+
+def test_every_value_of_the_receiver_is_read_from_its_drawing():
+    assert drawn_parts("lowcost-receiver") == {
+        "100 Ω", "1 kΩ", "10 kΩ", "10 nF", "100 nF", "TVS 5 V", "TSSP4038", "TSSP4056",
+    }  # fmt: skip
