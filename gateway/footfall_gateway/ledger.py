@@ -53,7 +53,9 @@ MAX_BOOTS_IN_MEMORY = 4  # of one spool; a node speaks of its present boot, and 
 MAX_ROWS_AT_ONCE = 5000
 MAX_HOLES_SHOWN = 20
 MAX_BACK_MS = 600_000  # a clock that is corrected may go back by less; a computer without a clock of its own starts hours ago
-MAX_GONE_ROWS = 1_000_000  # places kept of one gap; what turns up beyond them is not taken
+MAX_GONE_ROWS = (
+    100_000  # places kept of one gap: what a flash holds. More cannot turn up, and would cost the disk
+)
 
 _PAD = (None, None, None)
 _INSERT = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

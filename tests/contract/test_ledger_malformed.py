@@ -1,16 +1,25 @@
 """From bytes to buckets: whatever is thrown in between, the good records count and nothing falls over."""
 
+import json
 import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from footfall_core import record
 from footfall_gateway import ingest
-from footfall_gateway.accounts import Accounts
+from footfall_gateway.accounts import Accounts, export_hours
+from footfall_gateway.health import NodeWatch
 from footfall_gateway.ingest import Batch, Refusal, receive
 from footfall_gateway.ledger import Ledger
-from footfall_gateway.places import Placement, Places, Site
+from footfall_gateway.link import Arrived, Inbox, Opened
+from footfall_gateway.node_book import NodeBook
+from footfall_gateway.node_messages import NodeState
+from footfall_gateway.outbox import Outbox
+from footfall_gateway.places import PASSERS_BY, Placement, Places, Site
+from footfall_gateway.receiver import Receiver
+from tests.unit.test_receiver import NotedLink
 
 HOUR = 3_600_000
 NINE = 1_780_045_200_000  # 2026-05-29 09:00 UTC
@@ -120,4 +129,100 @@ def test_thousands_of_bent_messages_leave_a_sound_ledger_with_every_good_one_in_
             query = "SELECT count(*), count(DISTINCT t_ms), min(kind), max(kind) FROM record WHERE spool_id = ? AND seq > 1"
             (spool_id,) = sql.execute("SELECT id FROM spool WHERE name = '8f3a01c2'").fetchone()
             assert sql.execute(query, (spool_id,)).fetchone() == (1999, 1999, "P", "P")
+    Ledger.open(path).close()  # it passes its own check
+
+
+# Every kind of message and record, mostly well-formed, with values from the edges
+
+ODD = (
+    None, True, -1, 0, 1, 3, 2**31, 2**42, 2**53, 2**63, 10**40, 1.5, float("nan"), "", "x", "\x1b[2J", "\ud800", "x" * 5000,
+    [], {}, [[]], NINE, NOW + 10**9,
+)  # fmt: skip
+STATE_FIELDS = tuple(NodeState.__struct_fields__)
+SEEDS = 8
+
+
+def _odd_or(rng: random.Random, usual: object, odds: float = 0.1) -> object:
+    return rng.choice(ODD) if rng.random() < odds else usual
+
+
+def _record(rng: random.Random) -> object:
+    kind = rng.choice(record.KINDS)
+    t_ms = rng.choice((rng.randrange(10**8), record.MAX_T_MS))
+    fields: list[object] = []
+    for name, least, most in record.FIELDS[kind]:
+        usual: object = rng.choice((least, most, rng.randrange(5)))
+        if least is None:
+            usual = rng.choice(("gw", "rtc", "power", "x" * most))
+        elif name == "utc_ms":
+            usual = NOW - rng.randrange(-700_000, 10**9)
+        elif name == "since_ms":
+            usual = rng.randrange(t_ms + 1)
+        fields.append(_odd_or(rng, usual))
+    return _odd_or(rng, [_odd_or(rng, t_ms, 0.02), kind, *fields][: rng.choice((1, 9, 9, 9, 9, 9))], 0.02)
+
+
+def _content(rng: random.Random, leaf: str) -> dict[str, object]:
+    if leaf == "state":
+        said = {
+            name: _odd_or(rng, rng.choice(([0, 1], ["door"], {"error": "x"}, 7)), 0.5)
+            for name in STATE_FIELDS
+        }
+        return {"v": 1} | said | {"online": rng.random() < 0.7}
+    if leaf == "reply":
+        asks = {"v": 1, "ask": "time", "t": _odd_or(rng, 5)}
+        crash = {
+            "v": 1,
+            "do": "crash",
+            "boot": _odd_or(rng, 3),
+            "text": _odd_or(rng, "Error: \x07\n"),
+            "fw": "1",
+        }
+        return rng.choice((asks, crash, {"v": 1, "do": _odd_or(rng, "info")}))
+    frame = {
+        "v": 1,
+        "spool": rng.choice(("8f3a01c2", "00000000")),
+        "boot": rng.randrange(4),
+        "seq": rng.randrange(1, 300),
+    }
+    return (
+        frame | {rng.choice(("v", "seq", "boot", "spool", "x")): rng.choice(ODD)} | {"r": []}
+        if rng.random() < 0.1
+        else (frame | {"r": [_record(rng) for _ in range(rng.randrange(1, 15))]})
+    )
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_whatever_is_said_on_whichever_topic_nothing_falls_over(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    doors = [Placement("lab", "main", "ff-1", 0), Placement("lab", "street", "ff-1", 1, role=PASSERS_BY)]
+    places = Places(
+        [Site("lab", "Lab", "Europe/Berlin", 5)], [*doors, Placement("lab", "desk", "ff-2", None)]
+    )
+    path, failures, link = tmp_path / "ledger.sqlite", [], NotedLink([])
+    with Ledger.open(path) as ledger:
+        outbox, accounts = Outbox(ledger), Accounts(ledger, places, publish=True, grace_ms=0)
+        for _ in range(4):
+            inbox = Inbox()
+            inbox.put(Opened(link))
+            for _ in range(8):
+                leaf = rng.choice(("records", "records", "records", "state", "reply", "config", "x"))
+                topic = f"{rng.choice(('footfall/1', 'footfall/1', 'footfall/1', 'town/1'))}/{rng.choice(('ff-1', 'ff-2', 'FF'))}/{leaf}"
+                inbox.put(
+                    Arrived(
+                        link, topic, json.dumps(_content(rng, leaf)).encode()[:4096], rng.random() < 0.2, 1
+                    )
+                )
+            watch = NodeWatch(ledger, places, outbox)
+            receiver = Receiver(ledger, places, inbox, watch, lambda: NOW, failures.append)
+            receiver.start()
+            receiver.stop()
+            assert failures == []
+            while accounts.work(NOW).more:
+                pass
+            ledger.compact(NOW, rng.choice((1, 90)))
+        assert link.diary.count(("receipt", "1")) == 32  # each has been dealt with
+        assert ledger.counters().records + ledger.counters().quarantined > 0
+        ledger.spools(), ledger.undated(), NodeBook(ledger).summaries(), list(export_hours(ledger))
+        assert all("\n" not in item.line and item.line.encode() for item in outbox.take(10_000))
     Ledger.open(path).close()  # it passes its own check

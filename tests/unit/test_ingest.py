@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from footfall_core.payload import MAX_BATCH_BYTES, PayloadError, encode_batch, encode_record
+from footfall_core.record import KINDS
 from footfall_gateway.ingest import (
     BAD_BATCH,
     BAD_TOPIC,
@@ -193,12 +194,7 @@ def test_no_bytes_raise(payload: bytes) -> None:
 
 
 _json = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from("PBQFACRLE"),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(KINDS),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=12,
 )
