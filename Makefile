@@ -83,7 +83,7 @@ accuracy: setup
 	@$(VENV_BIN)/footfall simulate accuracy
 
 drawings: setup
-	@set -e; for one in pins parts wiring mounting; do $(VENV_BIN)/python hardware/$$one.py; done
+	@set -e; for one in pins parts wiring mounting board_plan; do $(VENV_BIN)/python hardware/$$one.py; done
 
 enclosure: setup
 	@$(VENV_BIN)/python hardware/enclosure.py

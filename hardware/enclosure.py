@@ -253,7 +253,7 @@ def board(x: float, y: float, z: float) -> list[tuple[Mesh, np.ndarray]]:
     return [
         (cuboid((x, y, z), (*BOARD, 1.6)), YELLOW * 0.9),
         (cuboid((x + 18, y + 14, z + 10), (54, 28, 1.6)), DARK),
-        (cuboid((x + 20, y + 18, z + 11.6), (18, 20, 3)), GREY),
+        (cuboid((x + 52, y + 18, z + 11.6), (18, 20, 3)), GREY),
         *[(cuboid((x + 18, y + 15 + dy, z + 1.6), (50, 2.5, 8.4)), DARK) for dy in (0, 23)],
         *[(cuboid((x + 6 + 10 * i, y + 58, z + 1.6), (9, 8, 9)), GREEN) for i in range(8)],
     ]

@@ -1,6 +1,7 @@
 """The drawings: what lies in the repository is what their text draws today, in both languages, with the pins of the table."""
 
 import importlib
+import itertools
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -20,8 +21,10 @@ def module(name: str):
         sys.path.remove(str(HARDWARE))
 
 
-pins, wiring, mounting, enclosure = (module(name) for name in ("pins", "wiring", "mounting", "enclosure"))
-DRAWN = dict([*wiring.drawings(), *mounting.drawings()])
+pins, wiring, mounting, board_plan, enclosure = (
+    module(name) for name in ("pins", "wiring", "mounting", "board_plan", "enclosure")
+)
+DRAWN = dict([*wiring.drawings(), *mounting.drawings(), *board_plan.drawings()])
 CHIPS = pins.read_pins()
 
 
@@ -111,6 +114,63 @@ def test_the_plan_from_above_has_the_measures_of_the_box():
     box = enclosure.extent(enclosure.read_stl(enclosure.STL / "node_box.stl"))
     assert (round(box[1]), round(box[0])) == mounting.BOX_MM
     assert int((box[0] - mounting.SPACING_MM) / 2) == mounting.BESIDE_MM
+
+
+def apart(one: tuple, other: tuple) -> bool:
+    """Whether two places on the board do not overlap."""
+    return any(
+        one[axis] + one[axis + 2] <= other[axis] or other[axis] + other[axis + 2] <= one[axis]
+        for axis in (0, 1)
+    )
+
+
+def test_the_parts_lie_beside_each_other_on_the_board_and_clear_of_screws_and_usb_plug():
+    (width, depth), (holes_x, holes_y) = board_plan.BOARD_MM, board_plan.HOLES_MM
+    screws = {
+        f"screw {x} {y}": (x - 3, y - 3, 6, 6)  # as wide as its head
+        for x in ((width - holes_x) / 2, (width + holes_x) / 2)
+        for y in ((depth - holes_y) / 2, (depth + holes_y) / 2)
+    }
+    module_at = board_plan.MODULE
+    plug = (0, module_at[1] + 7, module_at[0], 14)
+    places = {name: place for name, (place, _, _) in board_plan.PARTS.items()}
+    places |= {"module": module_at, "plug": plug, **screws}
+    for name, (left, front, w, d) in places.items():
+        assert "screw" in name or (left >= 0 and front >= 0 and left + w <= width and front + d <= depth), (
+            name
+        )
+    for (one, a), (other, b) in itertools.combinations(places.items(), 2):
+        assert apart(a, b), (one, other)
+    common = (HARDWARE / "enclosure/common.scad").read_text("utf-8")
+    for name, value in zip(
+        ("board_x", "board_y", "board_holes_x", "board_holes_y"),
+        (width, depth, holes_x, holes_y),
+        strict=True,
+    ):
+        assert f"{name} = {value};" in common
+
+
+def test_every_pin_of_the_esp32_that_has_a_role_has_a_socket():
+    rows = CHIPS["esp32"]["sockets"]
+    assert [len(row) for row in rows] == [19, 19]
+    printed = [name for row in rows for name in row if isinstance(name, int)]
+    assert len(set(printed)) == len(printed)
+    assert set(CHIPS["esp32"]["roles"].values()) <= set(printed)
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_the_board_holds_what_the_circuits_of_the_first_choice_have(language):
+    said = texts(HARDWARE / "drawings" / f"board.{language}.svg").replace(",", ".")
+    for part in ("PC817", "2.2 kΩ", "4.7 kΩ", "1 kΩ", "10 nF"):
+        assert said.count(part) == 2
+    for part in ("220 Ω", "0.5 A", "470 µF", "J1", "3V3", "5V", "GND"):
+        assert part in said
+    roles = CHIPS["esp32"]["roles"]
+    for role in ("outer", "inner", "status"):
+        assert re.search(rf" {roles[role]}\b", said)
+    listed = (HARDWARE / f"wiring.{language}.md").read_text("utf-8")
+    assert re.search(r"(außen|outer) {outer}, (innen|inner) {inner} \|".format(**roles), listed)
+    assert re.search(r"\| (Pin|pin) {status} ".format(**roles), listed)
 
 
 # --------------------------------------------------------------------------------------------- currents and levels
