@@ -105,7 +105,7 @@ def test_thousands_of_bent_messages_leave_a_sound_ledger_with_every_good_one_in_
         accounts = Accounts(ledger, PLACES, publish=True)
         for one in good:
             arrived = [one]
-            for _ in range(20):
+            for _ in range(60):
                 bent = bytearray(rng.choice(good))
                 for _ in range(rng.randrange(1, 3)):
                     at = rng.randrange(len(bent))
@@ -139,7 +139,7 @@ ODD = (
     [], {}, [[]], NINE, NOW + 10**9,
 )  # fmt: skip
 STATE_FIELDS = tuple(NodeState.__struct_fields__)
-SEEDS = 8
+SEEDS = 4
 
 
 def _odd_or(rng: random.Random, usual: object, odds: float = 0.1) -> object:
@@ -174,11 +174,11 @@ def _content(rng: random.Random, leaf: str) -> dict[str, object]:
         crash = {
             "v": 1,
             "do": "crash",
-            "boot": _odd_or(rng, 3),
+            "boot": _odd_or(rng, 3, 0.5),
             "text": _odd_or(rng, "Error: \x07\n"),
             "fw": "1",
         }
-        return rng.choice((asks, crash, {"v": 1, "do": _odd_or(rng, "info")}))
+        return rng.choice((asks, crash, crash, {"v": 1, "do": _odd_or(rng, "info")}))
     frame = {
         "v": 1,
         "spool": rng.choice(("8f3a01c2", "00000000")),
@@ -205,8 +205,8 @@ def test_whatever_is_said_on_whichever_topic_nothing_falls_over(tmp_path: Path, 
         for _ in range(4):
             inbox = Inbox()
             inbox.put(Opened(link))
-            for _ in range(8):
-                leaf = rng.choice(("records", "records", "records", "state", "reply", "config", "x"))
+            for _ in range(60):
+                leaf = rng.choice(("records", "records", "state", "reply", "reply", "config", "x"))
                 topic = f"{rng.choice(('footfall/1', 'footfall/1', 'footfall/1', 'town/1'))}/{rng.choice(('ff-1', 'ff-2', 'FF'))}/{leaf}"
                 inbox.put(
                     Arrived(
@@ -221,7 +221,7 @@ def test_whatever_is_said_on_whichever_topic_nothing_falls_over(tmp_path: Path, 
             while accounts.work(NOW).more:
                 pass
             ledger.compact(NOW, rng.choice((1, 90)))
-        assert link.diary.count(("receipt", "1")) == 32  # each has been dealt with
+        assert link.diary.count(("receipt", "1")) == 240  # each has been dealt with
         assert ledger.counters().records + ledger.counters().quarantined > 0
         ledger.spools(), ledger.undated(), NodeBook(ledger).summaries(), list(export_hours(ledger))
         assert all("\n" not in item.line and item.line.encode() for item in outbox.take(10_000))
