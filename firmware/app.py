@@ -6,7 +6,6 @@ every node has is imported where it is made: a node without buttons, or without 
 
 import asyncio
 import gc
-import sys
 
 import node
 
@@ -15,11 +14,11 @@ from board import system
 from board.counters import Counters
 from board.inputs import Button, Inputs
 from board.lamps import Lamps
-from footfall_core import beam, topic
+from footfall_core import beam, payload, record, topic
 from node import boot, flash, mqtt, spool, status
 from node.beacon import Beacon
 from node.clock import TimeKeeper, Uptime
-from node.commands import Commands, aside, forget
+from node.commands import Commands, aside
 from node.console import Console
 from node.door import Door
 from node.exchange import HEARD, Exchange
@@ -40,24 +39,6 @@ IDENTIFY_MS = 10000
 ANSWER_FIRST_MS = 1000  # before a restart on command: time for the answer to go out
 PATIENCE_BEFORE_RESTART = 50  # tenths of a second, for whoever is in a door
 
-# Methods that nobody calls once the node is built: several KB
-ONLY_TO_BUILD = (
-    "__init__",
-    "part",
-    "make_settings",
-    "make_spool",
-    "make_boot_button",
-    "make_door",
-    "make_terminal",
-    "make_carriers",
-    "make_wifi",
-    "make_cable",
-    "make_mqtt_client",
-    "begin_trial",
-    "hear_on_console",
-    "introduce",
-)
-
 
 class Node:
     """All parts of one board, built in the order in which they need each other."""
@@ -74,6 +55,7 @@ class Node:
             now_ms=self.uptime.now,
         )
         name = system.node_name()
+        self.chip = system.chip()
         self.settings = settings = self.make_settings(name)
         self.trial, self.connect_error = self.part("new connection", self.begin_trial) or (None, None)
         self.gateway_heard = False
@@ -129,7 +111,7 @@ class Node:
             lamp, self.doors, self.terminal, exchange.connected, self.status.changed, safe=boot.safe()
         )
         self.boot_button = self.part("BOOT button", self.make_boot_button)
-        self.updater = None  # while an update is under way
+        self.updater = self.telling = None  # while an update is under way, or crashes are told
         self.vouched = False  # for the new firmware, by who sent it over a cable
         self.update_told = self.part("update", aside, "trial") if flash.read("update.json") else None
         actions = {
@@ -153,7 +135,6 @@ class Node:
         }
         if not settings.serial:
             self.hear_on_console()
-        self.telling = None
         self.tell_crash = exchange.publisher(topic.REPLY)
         exchange.on_connect = [
             lambda: print("%s: connected as %s" % ("cable" if settings.serial else "broker", settings.node)),
@@ -360,7 +341,7 @@ class Node:
 
     def update_over(self):
         self.updater = None
-        forget("updater")
+        node.forget("node.updater")
 
     def restart_soon(self, _values, reason="command"):
         boot.give_it_a_try(0)
@@ -404,7 +385,7 @@ class Node:
         """Prove a new connection; then there is nothing more to do, for ever."""
         await self.trial.watch(lambda: self.gateway_heard, self.connection_problem, self.restart)
         self.trial = None
-        sys.modules.pop("node.connect", None)
+        node.forget("node.connect")
         await asyncio.Event().wait()
 
     def connection_problem(self):
@@ -442,7 +423,7 @@ class Node:
 
         await trial.keep(self)
         del trial
-        forget("trial")
+        node.forget("node.trial")
         await asyncio.Event().wait()
 
     def tasks(self):
@@ -474,15 +455,30 @@ class Node:
             print("no broker: counting into flash only")
 
 
-async def main():
-    """Build the node and let it run."""
-    await asyncio.sleep_ms(SENSORS_WAKE_MS)
-    global config  # noqa: PLW0603
-    this_node = Node()
-    del config
-    for name in ONLY_TO_BUILD:
-        delattr(Node, name)
-    del beam.Replay, beam.Tally  # the gateway's: 2 KB
+# Nobody calls these once the node is built, and of the last three only the gateway does: 8 KB
+ONLY_TO_BUILD = (
+    (Node, "part make_settings make_spool make_boot_button make_door make_terminal make_carriers"),
+    (Node, "make_wifi make_cable make_mqtt_client begin_trial hear_on_console introduce"),
+    (Inputs, "__init__"),
+    (Lamps, "__init__"),
+    (spool.Spool, "open _age _find_segments _read_segments"),
+    (Journal, "note_boot"),
+    (TimeKeeper, "start"),
+    (boot, "begin number cause"),
+    (beam, "Replay Tally"),
+    (record, "check_record _whole"),
+    (payload, "encode_ack"),
+)
+
+
+def forget_how_it_was_built(built):
+    """Give back the memory of what was needed to build the node, and is not any more."""
+    for part in list(built.__dict__.values()) + built.doors:
+        if "__init__" in getattr(type(part), "__dict__", ()):
+            type(part).__init__ = None
+    for owner, names in ONLY_TO_BUILD:
+        for name in names.split():
+            setattr(owner, name, None)  # not delattr, which leaves a class's method in memory
     node.forget(
         "node.config",
         "node.limits",
@@ -490,7 +486,17 @@ async def main():
         "board.pins_esp32",
         "board.pins_esp32s3",
         "board.pins_esp32c3",
+        "board.tls",
     )
+
+
+async def main():
+    """Build the node and let it run."""
+    global config, ONLY_TO_BUILD, forget_how_it_was_built  # noqa: PLW0603
+    await asyncio.sleep_ms(SENSORS_WAKE_MS)
+    this_node = Node()
+    forget_how_it_was_built(this_node)
+    del config, ONLY_TO_BUILD, forget_how_it_was_built
     gc.threshold(gc.mem_free() // 4)  # loading is over: fewer collections, for which interrupts wait
     keep = this_node.supervisor.keep
     await asyncio.gather(*[keep(name, start) for name, start in this_node.tasks()])

@@ -27,6 +27,13 @@ def board_name():
     return sys.implementation._machine  # noqa: SLF001 - it has no other name
 
 
+def chip():
+    """The chip's name, as board/pin_table.py has it."""
+    from board import pin_table
+
+    return pin_table.chip(board_name())
+
+
 def how_it_woke():
     """(why the board started, True where its clock has gone on and is right); see board/wakeup.py."""
     from board import wakeup

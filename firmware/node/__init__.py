@@ -12,7 +12,7 @@ boot      what the loader says and is told                       remote    setti
 memory    whether the heap is large enough to go on
 
 Loaded when they are needed, and forgotten again: config, info, logbook, selftest, connect, crash (tells the gateway
-of crashes); updater, update, signature and trial for a new firmware.
+of crashes); updater, update, head, signature and trial for a new firmware.
 """
 
 import gc

@@ -12,7 +12,6 @@ Aligning (command `align`, or the board's BOOT button held for 5 s) has the lamp
 """
 
 import asyncio
-import sys
 
 from micropython import const
 
@@ -51,8 +50,7 @@ class Beacon:
         else:
             self._aligning.end()
             self._aligning = None
-            sys.modules.pop("node.aligning", None)
-            delattr(package, "aligning")  # memory is always needed
+            package.forget("node.aligning")
         self._wake.set()
         return answer
 

@@ -4,7 +4,6 @@ actions by name."""
 import asyncio
 import gc
 import json
-import sys
 
 from micropython import const
 
@@ -26,14 +25,7 @@ def aside(name, *arguments):
             "too little memory for %s; the compiled firmware needs less (footfall flash)" % name
         ) from None
     finally:
-        forget(name)
-
-
-def forget(name):
-    """Give the memory of the module node.`name` back, once nothing of it runs any more."""
-    sys.modules.pop("node." + name, None)
-    if hasattr(package, name):
-        delattr(package, name)
+        package.forget("node." + name)
 
 
 class Commands:
@@ -50,7 +42,8 @@ class Commands:
         self._publish = publish
         self._report = report
         self._answers = []  # (how to publish it, answer)
-        self._running = None  # name of the action that takes its time
+        self._running = None  # name of the action that takes its time ...
+        self._task = None  # ... and what runs it
         self.asked_by = None  # how to publish to whoever sent the command that is being taken
         self._wake = asyncio.Event()
 
@@ -95,7 +88,7 @@ class Commands:
         except Exception as error:  # nobody else would see it, and whoever asked waits
             self._refuse(answer, "%s %s" % (type(error).__name__, error))
         finally:
-            self._running = None
+            self._running = self._task = None  # it holds on to all that its coroutine needed
         self._put(answer, result, publish)
 
     def _refuse(self, answer, error):

@@ -18,7 +18,7 @@ _SHA256 = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00
 
 
 async def genuine(modulus, signature, digest):
-    """Whether `signature` (hex) is right for a SHA-256 hash (32 bytes) and the key with this modulus (hex).
+    """Whether `signature` (hex, as bytes) is right for a SHA-256 hash (32 bytes) and the key with this modulus (hex).
 
     Seventeen multiplications of some 3000 bits, and the doors come between any two of them.
     """
@@ -32,6 +32,7 @@ async def genuine(modulus, signature, digest):
         return False
     if len(signature) != 2 * size or signature != signature.lower() or len(digest) != 32 or not 0 < s < n:
         return False
+    modulus = signature = None  # the memory is needed
     for _ in range(_SQUARINGS):
         x = x * x % n
         await asyncio.sleep_ms(0)

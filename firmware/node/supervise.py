@@ -44,7 +44,12 @@ class Supervisor:
         now = self._failed_at = self._now_ms()
         if self._keep_crash and (self._noted_at is None or now - self._noted_at > NOTED_EVERY_MS):
             self._noted_at = now
-            self._keep_crash("%s: %s" % (name, text))
+            try:
+                self._keep_crash("%s: %s" % (name, text))
+            except (
+                Exception
+            ) as also:  # memory may be what failed; the console has it, and the other tasks go on
+                self._report("the failure cannot be noted (%s)" % also)
 
     def calm(self):
         """True where nothing has failed lately."""

@@ -11,27 +11,22 @@ What a bundle looks like: docs/wire.md. The order is the promise:
 
 import asyncio
 import binascii
-import gc
 import hashlib
 import json
 import os
-import sys
 
 from micropython import const
 
-from node import flash
+from node import flash, forget
 
 NOTE = "update.json"  # what is under way, or what became of it
 HEAD = "update.head"  # the bundle's first lines, up to the signature
 HIDDEN = ".new"  # behind the name of app, until the slot is whole and checked
-FORMAT = const(1)
 PIECE_BYTES = const(192)  # as base64 and in its message some 330: small enough for a heap in small pieces
 FLUSH_BYTES = const(384)  # what a power cut costs at most; unflushed bytes may wait in the heap
 ANSWER_S = const(10)  # a piece that has not come by then is asked for again
 PATIENCE = const(30)  # ... so many times
-_MOST_FILES = const(200)
-_BLOCK = const(4096)
-_FOLDERS_BYTES = const(40960)  # littlefs gives each folder two blocks
+FOLDERS_BYTES = const(40960)  # littlefs gives each folder two blocks
 
 
 class RefusedError(Exception):
@@ -42,14 +37,6 @@ class SilenceError(Exception):
     """Nobody sends the pieces; what has come stays in flash."""
 
 
-def as_numbers(version):
-    """A version such as 0.2.10 as a list that can be compared; RefusedError where it is none."""
-    try:
-        return [int(part) for part in version.split(".")]
-    except (AttributeError, ValueError):
-        raise RefusedError("%s is not a version" % version) from None
-
-
 def size_of(path):
     """The length of a file; 0 where there is none."""
     try:
@@ -58,24 +45,19 @@ def size_of(path):
         return 0
 
 
-def in_blocks(size):
-    """The bytes of flash that a file of this length takes."""
-    return (size + _BLOCK - 1) // _BLOCK * _BLOCK
-
-
 class Update:
     """One bundle on its way into `slot`, which must not be the one that runs.
 
     wanted: the command's version, bundle (its id), size and head (bytes up to the first file). ask(offset, n): async, asks the sender for
-    n bytes. quiet(): async, waits for a moment in which the flash may be written. runs: what this node is: version, chip, loader.
-    room(): bytes of flash that may be taken. moved(percent) is called now and then.
+    n bytes. quiet(): async, waits for a moment in which the flash may be written. moved(percent) is called now and then.
+    key(), runs(), room(): what node/head.py needs to judge the bundle, asked for when its head is here.
     """
 
     def __init__(self, wanted, slot, key, runs, ask, quiet, room, moved):
         self.bundle = wanted["bundle"]
         self.version = wanted["version"]
-        self._size = wanted["size"]
-        self._head_bytes = wanted["head"]
+        self.size = wanted["size"]
+        self.head_bytes = wanted["head"]
         self._slot = slot
         self._folder = "slots/" + slot
         self._key = key
@@ -116,9 +98,9 @@ class Update:
             await self._begin()
         else:
             self._hide_app()
-        await self._fetch(HEAD, 0, self._head_bytes)
+        await self._fetch(HEAD, 0, self.head_bytes)
         try:
-            self._accept(await self._checked_head())
+            await self._judge()
             await self._fetch_files()
             await self._check_files()
         except RefusedError:
@@ -127,9 +109,9 @@ class Update:
             flash.remove(HEAD)
             raise
         await self._quiet()
-        for path, _, _ in self._rows():
-            if self._place(path) != self._folder + "/" + path:
-                os.rename(self._place(path), self._folder + "/" + path)
+        for path, _, _ in self.rows(self._files):
+            if self.place(path) != self._folder + "/" + path:
+                os.rename(self.place(path), self._folder + "/" + path)
 
     async def _begin(self):
         """Make the other slot empty. The note comes last: it says that what lies there is of this bundle."""
@@ -138,7 +120,7 @@ class Update:
         flash.remove(HEAD)
         await wipe(self._folder, self._quiet)
         # Before a block of the spool's is taken. Files fill their blocks badly: with their list it is asked again
-        self._expect_room(self._size + _FOLDERS_BYTES)
+        self.expect_room(self.size + FOLDERS_BYTES)
         flash.make_folder("slots")
         flash.make_folder(self._folder)
         flash.write(NOTE, json.dumps({"bundle": self.bundle, "version": self.version, "slot": self._slot}))
@@ -168,7 +150,7 @@ class Update:
                 if waiting >= FLUSH_BYTES or have == size:
                     f.flush()
                     waiting = 0
-                self._moved((start + have) * 100 // self._size)
+                self._moved((start + have) * 100 // self.size)
                 piece = None
 
     async def _piece_at(self, offset, n):
@@ -186,74 +168,22 @@ class Update:
                 self._asked = self._piece = None
                 return piece
             self._piece = None
-        raise SilenceError("nobody sent the piece at %d of %d" % (offset, self._size))
+        raise SilenceError("nobody sent the piece at %d of %d" % (offset, self.size))
 
-    async def _checked_head(self):
-        """The head's first line as a dict, once the signature under all its lines has been found right."""
-        digest = hashlib.sha256()
-        lines = 0
-        first = line = b""
-        with open(HEAD, "rb") as f:
-            while True:
-                following = f.readline()  # a limit would be taken from the heap each time, in one piece
-                if not following:
-                    break
-                if line:
-                    digest.update(line)
-                    lines += 1
-                first = first or following
-                line = following
-                await asyncio.sleep_ms(0)
-        try:
-            signed = str(line.strip(), "utf-8")
-        except UnicodeError:
-            signed = ""
-        line = following = None
-        gc.collect()  # numbers of twice the key's length want a piece of heap each
-        from node import signature
+    async def _judge(self):
+        """Raises RefusedError where the head is not genuine, or the bundle is not for this node."""
+        from node import head
 
         try:
-            good = await signature.genuine(self._key, signed, digest.digest())
+            first, files = await head.genuine(self._key)
+            head.suits(first, files, self, self._runs())
         finally:
-            sys.modules.pop("node.signature", None)
-        if not good:
-            raise RefusedError("the signature does not fit this node's update key")
-        self._files = lines - 1
-        return json.loads(first)
+            head = None
+            forget("node.head")
+        self._files = files
 
-    def _accept(self, head):
-        """Raises RefusedError where this bundle, genuine as it is, does not suit this node."""
-        runs = self._runs
-        if head.get("ffu") != FORMAT:
-            raise RefusedError("format %s of bundles is not known here" % head.get("ffu"))
-        if head["version"] != self.version:
-            raise RefusedError("the bundle holds version %s, not %s" % (head["version"], self.version))
-        if head["chip"] != runs["chip"]:
-            raise RefusedError("made for the chip %s, this is %s" % (head["chip"], runs["chip"]))
-        if head["mpy"] and head["mpy"] != getattr(sys.implementation, "_mpy", 0) & 0xFF:
-            raise RefusedError("compiled for another MicroPython (.mpy version %d)" % head["mpy"])
-        if head["micropython"] > list(sys.implementation.version[:2]):
-            raise RefusedError("needs MicroPython %d.%d: flash the board" % tuple(head["micropython"]))
-        if head["loader"] > runs["loader"]:
-            raise RefusedError(
-                "needs loader %d, here is %d: flash the board" % (head["loader"], runs["loader"])
-            )
-        if as_numbers(head["version"]) < as_numbers(runs["version"]) and not head["older"]:
-            raise RefusedError("older than %s, which runs here" % runs["version"])
-        if not 0 < self._files <= _MOST_FILES or self._files != head["files"]:
-            raise RefusedError("its list has %d files, not %d" % (self._files, head["files"]))
-        size = 0
-        wanted = _FOLDERS_BYTES
-        for path, length, _ in self._rows():
-            if path.startswith("/") or ".." in path:
-                raise RefusedError("it would write to %s" % path)
-            size += length
-            wanted += in_blocks(length) - in_blocks(size_of(self._place(path)))
-        if size != head["bytes"] or size + self._head_bytes != self._size:
-            raise RefusedError("its list of files does not come to its length")
-        self._expect_room(wanted)
-
-    def _expect_room(self, wanted):
+    def expect_room(self, wanted):
+        """RefusedError where that many bytes of flash may not be taken."""
         room = self._room()
         if wanted > room:
             raise RefusedError(
@@ -261,31 +191,31 @@ class Update:
                 % (wanted // 1024, max(0, room) // 1024)
             )
 
-    def _rows(self):
-        """(path, length, SHA-256 in hex) of every file, read from the head line by line."""
+    def rows(self, files):
+        """(path, length, SHA-256 in hex) of that many files, read from the head line by line."""
         with open(HEAD, "rb") as f:
             f.readline()
-            for _ in range(self._files):
+            for _ in range(files):
                 yield json.loads(f.readline())
 
-    def _place(self, path):
+    def place(self, path):
         """Where a file lies until all are checked."""
         return self._folder + "/" + path + (HIDDEN if path.startswith("app.") else "")
 
     async def _fetch_files(self):
-        start = self._head_bytes
-        for path, length, _ in self._rows():
+        start = self.head_bytes
+        for path, length, _ in self.rows(self._files):
             if "/" in path:
                 flash.make_folder(self._folder + "/" + path.rpartition("/")[0])
-            await self._fetch(self._place(path), start, length)
+            await self._fetch(self.place(path), start, length)
             start += length
 
     async def _check_files(self):
         buffer = bytearray(512)
-        for path, length, expected in self._rows():
+        for path, length, expected in self.rows(self._files):
             digest = hashlib.sha256()
             seen = 0
-            with open(self._place(path), "rb") as f:
+            with open(self.place(path), "rb") as f:
                 while True:
                     n = f.readinto(buffer)
                     if not n:

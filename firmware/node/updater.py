@@ -11,9 +11,8 @@ import sys
 from micropython import const
 
 import node as package
-from board import pin_table, system
-from node import boot, flash
-from node.commands import forget
+from board import system
+from node import boot, flash, forget
 
 KEY_FILE = "update_key.json"
 NOTE = "update.json"  # update.py writes it, and update.head
@@ -81,8 +80,7 @@ class Updater:
             raise ValueError("%s is on trial: wait until that is over" % package.VERSION)
         if self._task and self._update and self._update.bundle != wanted["bundle"]:
             raise ValueError("the update to %s is under way" % self._update.version)
-        key = (flash.read_json(KEY_FILE) or {}).get("n")
-        if not key or not isinstance(key, str):
+        if not self._key():
             raise ValueError(
                 "no %s on this node, so it takes no update: footfall flash puts one there" % KEY_FILE
             )
@@ -91,7 +89,7 @@ class Updater:
         if self._update:
             self._update.again()
         elif not self._task:
-            self._task = asyncio.create_task(self._run(wanted, key, values.get("again") is True))
+            self._task = asyncio.create_task(self._run(wanted, values.get("again") is True))
 
     def _vouch(self, version):
         """Who sends the update over a cable is at the gateway's place, where that has no other way here, and may say so."""
@@ -108,7 +106,7 @@ class Updater:
 
     # ---- one update
 
-    async def _run(self, wanted, key, again):
+    async def _run(self, wanted, again):
         version = wanted["version"]
         if version == package.VERSION and (boot.on_trial() or not again):
             await self._say("stage", "trial" if boot.on_trial() else "runs")
@@ -128,8 +126,8 @@ class Updater:
                 self._update = update.Update(
                     wanted,
                     boot.other_slot(),
-                    key,
-                    self._runs(),
+                    self._key,
+                    self._runs,
                     self._ask,
                     self._to_write,
                     self._room,
@@ -146,7 +144,7 @@ class Updater:
                     pass  # a full flash: who asked is told, it is only the next boot that does not know
             finally:
                 self._update = update = None
-                forget("update")
+                forget("node.update")
                 gc.collect()
         except OSError as error:
             problem = "the flash does not take it: %s" % error
@@ -173,12 +171,13 @@ class Updater:
         boot.begin_trial(boot.other_slot(), TRIES)
         self._node.restart("update")
 
+    def _key(self):
+        """The modulus of the key that signs for this node, in hex; "" where it has none."""
+        key = (flash.read_json(KEY_FILE) or {}).get("n")
+        return key if isinstance(key, str) else ""
+
     def _runs(self):
-        return {
-            "version": package.VERSION,
-            "chip": pin_table.chip(system.board_name()),
-            "loader": boot.loader(),
-        }
+        return {"version": package.VERSION, "chip": self._node.chip, "loader": boot.loader()}
 
     def _room(self):
         """Bytes of flash for an update: what the spool may still come to take is left to it."""

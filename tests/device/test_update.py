@@ -22,7 +22,7 @@ from node.signature import genuine
 found = []
 for line in open("cases.jsonl"):
     n, signature, digest = json.loads(line)
-    found.append(asyncio.run(genuine(n, signature, binascii.unhexlify(digest))))
+    found.append(asyncio.run(genuine(n, signature.encode(), binascii.unhexlify(digest))))
 show(found)
 """
 
@@ -159,7 +159,7 @@ async def ask(offset, n):
 async def quiet():
     pass
 told = []
-taking = update.Update(order["wanted"], "b", order["key"], order["runs"], ask, quiet, lambda: order["room"], told.append)
+taking = update.Update(order["wanted"], "b", lambda: order["key"], lambda: order["runs"], ask, quiet, lambda: order["room"], told.append)
 try:
     asyncio.run(taking.run())
     end = "whole"
@@ -429,8 +429,6 @@ class Quick:
     sleep = sleep_ms
 
 class Board:
-    chip = staticmethod(lambda name: "linux")
-    board_name = staticmethod(lambda: "")
     free_flash_kb = staticmethod(lambda: 1000)
 
 class machine:
@@ -440,7 +438,7 @@ for module in (flash, update):
     module.open = File
     module.os = Os()
 updater.asyncio = trial.asyncio = Quick
-updater.system = updater.pin_table = Board
+updater.system = Board
 updater.forget = lambda name: None
 sys.modules["machine"] = machine
 loader = {"__name__": "loader"}
@@ -453,6 +451,7 @@ order = json.load(open("order.json"))
 reached = order["reached"]
 
 class Node:
+    chip = "linux"
     client = True
     vouched = False
     update_told = None

@@ -18,10 +18,6 @@ from tests.servers import Mosquitto
 SITE = '[[site]]\nid = "lab"\ntimezone = "Europe/Berlin"\n[[site.door]]\nid = "main"\nnode = "ff-test"\n'
 USERS = {"gateway": "gateway's", NODE: "node's"}
 
-# With buttons and lamps as well, some 25 KB of heap are free, and an update needs 18: the transfer then breaks off for
-# want of memory, again and again. See "Not tried" in firmware/README.md.
-DOOR_ONLY: dict[str, Any] = {"buttons": [], "lamps": [], "status": None}
-
 
 @pytest.fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -83,9 +79,7 @@ def test_a_node_is_updated_over_tls_though_the_broker_dies_in_the_middle_and_the
             gateway.acknowledge = True
 
     with (
-        a_node(
-            tmp_path, micropython, broker, rate=20, **DOOR_ONLY, mqtt={"host": "127.0.0.1", **of_node}
-        ) as node,
+        a_node(tmp_path, micropython, broker, rate=20, mqtt={"host": "127.0.0.1", **of_node}) as node,
         StandInGateway(broker.port, "gateway", USERS["gateway"], str(broker.ca_file)) as gateway,
     ):
         node.board.wait_for_console("time: learned")
@@ -107,7 +101,7 @@ def test_a_node_with_a_broker_is_updated_over_usb_and_the_gateway_still_has_the_
     typed, bundle, tmp_path, micropython, mosquitto: Mosquitto
 ):
     with (
-        a_node(tmp_path, micropython, mosquitto, rate=20, **DOOR_ONLY) as node,
+        a_node(tmp_path, micropython, mosquitto, rate=20) as node,
         StandInGateway(mosquitto.port),
     ):
         node.board.wait_for_console("time: learned")
@@ -124,7 +118,7 @@ def test_a_node_on_a_cable_is_updated_through_the_port_of_the_settings(typed, bu
     (tmp_path / "footfall.toml").write_text(
         f'[gateway]\ndata = "var"\n[[serial]]\nport = "{tmp_path}/usb"\nnode = "{NODE}"\n{SITE}'
     )
-    with a_node(tmp_path, micropython, None, rate=20, serial=True, **DOOR_ONLY) as node:
+    with a_node(tmp_path, micropython, None, rate=20, serial=True) as node:
         node.walk(5)
         done = typed("send", NODE, bundle, "--again")
         assert f"{NODE}: {firmware_version()} runs and has reached the gateway" in done.output
