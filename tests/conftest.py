@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 import trustme
 
@@ -30,6 +31,11 @@ LONG = (
     "tests/device/",
     "tests/contract/test_flash.py",
 )
+# A machine that is busy with other things is slow, not wrong
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 _S = TypeVar("_S", bound=Server)
 _T = TypeVar("_T")
 

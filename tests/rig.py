@@ -34,7 +34,7 @@ DATABASE = "town"
 SITE = "lab"
 TIMEZONE = "Europe/Berlin"
 AIR_QUIET_MS = 8
-LEARN_TIME_S = 30.0
+LEARN_TIME_S = 90.0
 SETTLE_TIMEOUT_S = 90.0
 # Every exchange over the air costs a simulated week real time, so its nodes chat less than they do by default.
 QUIET_NODE = {
@@ -70,7 +70,7 @@ class Gateway:
 
     def wait_until_listening(self) -> None:
         """Until it has said so since its last start."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + LEARN_TIME_S
         while self.log_file.read_text().count("connected, listening") < self.starts:
             assert self.alive, self.log_file.read_text()
             assert time.monotonic() < until, self.log_file.read_text()

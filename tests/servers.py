@@ -7,6 +7,7 @@ back. What a server wrote to its log is in `log_file`; a failing test shows the 
 
 import base64
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -31,9 +32,10 @@ from tests.influx_v2_proxy import InfluxV2Proxy
 HOST = "127.0.0.1"
 READY_WITHIN_S = 60  # a loaded machine may take its time; a server that ends by itself is noticed at once
 STOPPED_WITHIN_S = 20
-PORTS = range(
-    20_000, 32_000
-)  # below the kernel's own choice: no passing connection takes a stopped server's port
+# Below the kernel's own choice, so that no passing connection takes a stopped server's port; and a stretch for each worker, so
+# that no other test does
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+PORTS = range(20_000 + 1500 * _WORKER, 21_500 + 1500 * _WORKER)
 START_ATTEMPTS = 5  # another test may have taken the port between looking and listening
 
 
@@ -41,10 +43,13 @@ class ServerError(Exception):
     """A server did not start or did not answer as expected; the text has the end of its log."""
 
 
+_ports = itertools.cycle(random.sample(PORTS, len(PORTS)))
+
+
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on at this moment."""
+    """A port on 127.0.0.1 that nobody listens on at this moment, and that no other test of this run is given for long."""
     while True:
-        port = random.choice(PORTS)
+        port = next(_ports)
         with socket.socket() as probe:
             try:
                 probe.bind((HOST, port))

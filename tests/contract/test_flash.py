@@ -107,7 +107,6 @@ def no_long_waits(monkeypatch):
     monkeypatch.setattr(self_test, "WATCH_S", 1)
     monkeypatch.setattr(self_test, "WAIT_S", 1)
     monkeypatch.setattr(flash_cli, "GREET_S", 0.7)
-    monkeypatch.setattr(repl, "ANSWER_S", 4.0)
 
 
 @pytest.fixture

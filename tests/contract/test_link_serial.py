@@ -20,7 +20,7 @@ from footfall_gateway.service import Gateway, ledger_path
 from footfall_gateway.settings import Door, GatewaySettings, SerialSettings, Settings, Site
 from tests.cable import Cable
 
-LIMIT_S = 30
+LIMIT_S = 60
 BATCH = '{"v":1,"spool":"8f3a01c2","boot":12,"seq":1041,"r":[[81234567,"P",0,1,420]]}'
 
 

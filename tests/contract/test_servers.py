@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from tests.servers import InfluxDB, Mosquitto, ServerError
 
 HOUR = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z in ns
-LIMIT_S = 20
+LIMIT_S = 60
 
 
 class Client:

@@ -25,7 +25,7 @@ from footfall_gateway.sink_influx import AwayError, InfluxSink, InfluxWriter, Li
 from tests.servers import InfluxDB, free_port
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 class Seen(NamedTuple):

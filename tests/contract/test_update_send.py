@@ -20,7 +20,7 @@ from tests.servers import Mosquitto
 
 OLD, NEW = "0.1.0", "0.2.0"
 BUNDLE = f"footfall-{NEW}-esp32.ffu"
-WAIT_S = 30
+WAIT_S = 60
 
 
 class ScriptedNode:

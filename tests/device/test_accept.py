@@ -7,15 +7,15 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
+from typing import ClassVar, Self
 
 import pytest
 
 from tests.device.a_node import BROKEN, FREE, INNER, OUTER, a_node
 from tests.device.stand_in import StandInGateway
 
-WAIT_S = 40
+WAIT_S = 90
 SETTINGS = """[gateway]
 data = "var"
 [mqtt]
@@ -33,6 +33,8 @@ node = "ff-test"
 
 class Screen:
     """The command as it runs: what it says, and what is typed."""
+
+    opened: ClassVar[list[Self]] = []
 
     def __init__(self, folder: Path, *arguments: str, terminal: bool = False) -> None:
         argv = [
@@ -71,6 +73,7 @@ class Screen:
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self.opened.append(self)
 
     def _read(self) -> None:
         while True:
@@ -100,12 +103,27 @@ class Screen:
             self.process.stdin.flush()
 
     def end(self) -> int:
-        code = self.process.wait(WAIT_S)
-        self._reader.join(WAIT_S if self._keys is None else 1)
+        return self.process.wait(WAIT_S)
+
+    def close(self) -> None:
+        """End it if it has not ended; a test that fails leaves nothing for the next one."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
         if self._keys is None:
             self.process.stdin.close()
             self.process.stdout.close()
-        return code
+        else:
+            os.close(self._keys)
+
+
+@pytest.fixture(autouse=True)
+def screens():
+    """Those that the test has opened."""
+    Screen.opened.clear()
+    yield Screen.opened
+    for screen in Screen.opened:
+        screen.close()
 
 
 STEPS = ("in", "out", "turn_back", "stop", "bag", "fast", "pairs", "door_leaf")
@@ -380,9 +398,8 @@ def test_in_a_terminal_people_are_counted_by_hand_with_two_keys(site):
     screen.wait_for("Enter begins")
     screen.type("\n")
     screen.wait_for("i: one in")
-    time.sleep(0.3)
-    Door(node).walk(3, 1)
     screen.type("iiioou")
+    Door(node).walk(3, 1)
     screen.wait_for("3 in, 1 out by hand")
     screen.type("q")
     screen.wait_for("the node 3 in, 1 out")

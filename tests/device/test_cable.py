@@ -11,7 +11,7 @@ from footfall_gateway.link_serial import Lines, decode_line, encode_line
 from footfall_simulator import parts
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
-WAIT_S = 30
+WAIT_S = 60
 
 DEVICE = """
 import asyncio, time

@@ -25,7 +25,7 @@ BUTTONS, LAMPS, STATUS = (25, 26), (18, 19), 4
 FREE, BROKEN = 0, 1
 UP, DOWN = 1, 0
 PASSWORDS = ("the WiFi's password", "the broker's password")
-WAIT_S = 20
+WAIT_S = 60
 LONGEST_ANSWER = 2048
 
 

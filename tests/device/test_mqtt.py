@@ -2,10 +2,10 @@
 client connects again, and nothing else on the board is held up."""
 
 import re
+import select
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 CONNACK = b"\x20\x02\x00\x00"
 PUBLISH, PUBACK, SUBSCRIBE, PINGREQ, CONNECT = 0x30, 0x40, 0x80, 0xC0, 0x10
+HOLD_MS = 60_000  # longer than any deadline of the client
 ENOUGH_TICKS = 20  # of 10 ms, while the client waits for a deadline of a second
 
 # The client in the middle of a board's other work: a task that ticks every 10 ms, and one that publishes.
@@ -131,7 +132,9 @@ class Peer:
 
     def hold(self) -> None:
         """Read nothing, say nothing, until the client hangs up."""
-        time.sleep(15)
+        hung_up = select.poll()
+        hung_up.register(self.conn, select.POLLRDHUP)
+        hung_up.poll(HOLD_MS)
 
 
 @pytest.fixture
@@ -139,10 +142,14 @@ def broker() -> Iterator[Callable[[Callable[[Peer], Any]], int]]:
     """Start a broker that treats its first connection as given and every later one well; its port."""
     stopping = threading.Event()
     listeners = []
+    threads = []
+
+    def begin(target: Callable[..., None], *arguments: Any) -> None:
+        threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+        threads[-1].start()
 
     def start(first: Callable[[Peer], Any]) -> int:
         listener = socket.create_server(("127.0.0.1", 0))
-        listener.settimeout(0.2)
         listeners.append(listener)
 
         def talk(conn: socket.socket, behave: Callable[[Peer], Any]) -> None:
@@ -163,14 +170,19 @@ def broker() -> Iterator[Callable[[Callable[[Peer], Any]], int]]:
                     conn, _ = listener.accept()
                 except OSError:
                     continue
-                threading.Thread(target=talk, args=(conn, behave), daemon=True).start()
+                begin(talk, conn, behave)
                 behave = well
 
-        threading.Thread(target=accept, daemon=True).start()
+        begin(accept)
         return listener.getsockname()[1]
 
     yield start
     stopping.set()
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+    for thread in threads:
+        thread.join(HOLD_MS / 1000)
+        assert not thread.is_alive()
     for listener in listeners:
         listener.close()
 

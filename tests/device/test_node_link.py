@@ -27,7 +27,7 @@ from tests.device.a_node import BROKEN, INNER, NODE, a_node
 from tests.device.stand_in import StandInGateway
 from tests.servers import free_port
 
-WAIT_S = 20
+WAIT_S = 60
 
 
 def mqtt(port: int, **more: Any) -> MqttSettings:

@@ -93,6 +93,7 @@ def test_what_only_eyes_can_tell_is_neither_well_nor_wrong():
 def tls_server():
     """Serves one greeting with the given certificate; its port."""
     sockets = []
+    threads = []
 
     def serve(certificate):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -107,10 +108,15 @@ def tls_server():
             except OSError:
                 pass
 
-        threading.Thread(target=greet, daemon=True).start()
+        threads.append(threading.Thread(target=greet, daemon=True))
+        threads[-1].start()
         return listener.getsockname()[1]
 
     yield serve
+    for one in sockets:
+        one.shutdown(socket.SHUT_RDWR)
+    for one in threads:
+        one.join()
     for one in sockets:
         one.close()
 

@@ -411,7 +411,6 @@ def test_ctrl_c_is_no_crash(make_board, flash, tmp_path):
         mark = board.console_mark()
         board.start()
         board.wait_for_console(f"boot {boot} ", since=mark)
-        time.sleep(0.3)
         with (tmp_path / "tty").open("wb", buffering=0) as cable:
             cable.write(b"\x03")
             board.wait_for_console("Stopped by Ctrl-C", since=mark)

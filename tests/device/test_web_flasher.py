@@ -26,7 +26,7 @@ from tests.virtual_images import image
 
 PAGE = Path(web_flasher.__file__).with_name("web")
 FILES_AT = 0x200000
-WAIT_S = 30
+WAIT_S = 60
 
 
 def packed(*names: str) -> bytes:

@@ -62,7 +62,7 @@ def test_every_acknowledged_record_is_there_once_after_many_kills(tmp_path: Path
     acknowledged = dict.fromkeys((f"ff-{n}" for n in range(NODES)), 0)
     for _ in range(KILLS):
         first = [max(1, seq + 1 - rng.randrange(30)) for seq in acknowledged.values()]
-        for node, seq in _stored_until_killed(path, first, rng.uniform(0.0, 0.15)):
+        for node, seq in _stored_until_killed(path, first, rng.randrange(60), rng.uniform(0.0, 0.02)):
             acknowledged[node] = max(acknowledged[node], seq)
         _assert_complete(path, acknowledged)
     assert min(acknowledged.values()) > KILLS  # it did get somewhere between the kills
@@ -88,8 +88,9 @@ def _assert_accounted(path: Path) -> None:
         assert counted == expected
 
 
-def _stored_until_killed(path: Path, first: list[int], after_s: float) -> list[tuple[str, int]]:
-    """Lets a child store from these numbers on, kills it, and returns what it had acknowledged."""
+def _stored_until_killed(path: Path, first: list[int], acks: int, after_s: float) -> list[tuple[str, int]]:
+    """Lets a child store from these numbers on, kills it a moment after so many acknowledgements, and returns what it had
+    acknowledged."""
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(path), *map(str, first)],
         stdout=subprocess.PIPE,
@@ -98,10 +99,12 @@ def _stored_until_killed(path: Path, first: list[int], after_s: float) -> list[t
     assert child.stdout is not None
     try:
         assert child.stdout.readline() == b"ready\n", "the child could not open the ledger"
+        said = b"".join(child.stdout.readline() for _ in range(acks))
         time.sleep(after_s)
     finally:
         child.send_signal(signal.SIGKILL)
-        said, _ = child.communicate(timeout=30)
+        rest, _ = child.communicate(timeout=60)
+    said += rest
     assert child.returncode == -signal.SIGKILL, "the child ended before it was killed"
     whole = said.decode().splitlines(keepends=True)
     return [(line.split()[0], int(line.split()[1])) for line in whole if line.endswith("\n")]

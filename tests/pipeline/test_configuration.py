@@ -13,7 +13,7 @@ from tests.rig import QUIET_NODE, Rig
 from tests.servers import InfluxDB, Mosquitto
 
 START_MS = 1_772_308_800_000
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 FOURTH_BARRIER = '[[node]]\nnode = "ff-main"\n[[node.barrier]]\nbarrier = 3\nglitch_ms = 5\n'  # it has one
 
 

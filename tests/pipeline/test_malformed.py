@@ -33,7 +33,7 @@ RECORDS = f"footfall/1/{NODE}/records"
 STATE = f"footfall/1/{NODE}/state"
 REPLY = f"footfall/1/{NODE}/reply"
 STEP_MS = 20_000  # between two good passages
-WAIT_S = 30.0
+WAIT_S = 60.0
 QUARANTINE_PAUSE_MS = 60_000  # a source may fill 60 rows of the quarantine a minute
 MOST_MB = 150.0
 

@@ -35,7 +35,7 @@ README = ROOT / "README.md"
 WIRE = ROOT / "docs/wire.md"
 GATEWAY = ROOT / "docs/gateway.md"
 
-LIMIT_S = 20
+LIMIT_S = 60
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^    .*\n)+", re.MULTILINE)

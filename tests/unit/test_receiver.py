@@ -17,7 +17,7 @@ from footfall_gateway.outbox import Outbox
 from footfall_gateway.places import Placement, Places, Site
 from footfall_gateway.receiver import Receiver
 
-LIMIT_S = 20
+LIMIT_S = 60
 NOW_MS = 1_767_225_600_000
 PLACES = Places(
     [Site("lab", "Lab", "UTC")],

@@ -523,9 +523,9 @@ class _Dialogue:
         """As _count_totals, with a key for each person."""
         began = time.monotonic()
         pressed: list[str] = []
-        self.line(self.say("tally_keys"))
         key = ""
-        with self._keyboard.single_keys():
+        with self._keyboard.single_keys():  # before it is said: a key that came first would be lost
+            self.line(self.say("tally_keys"))
             while key != "q":
                 self._count(0.02)
                 minutes = (time.monotonic() - began) / 60

@@ -250,7 +250,7 @@ class VirtualBoard:
             raise BoardError(f"{self.name}: is {self._state}, so it has no process")
         return process.pid
 
-    def start(self, cause: int = PWRON_RESET, *, timeout_s: float = 20.0) -> None:
+    def start(self, cause: int = PWRON_RESET, *, timeout_s: float = 60.0) -> None:
         """Power on; returns when MicroPython has started and the firmware is about to run."""
         if self._state == "running":
             raise BoardError(f"{self.name}: is already running")
@@ -457,7 +457,7 @@ class VirtualBoard:
         return self.lines_since(0)
 
     def wait_for_console(
-        self, pattern: str | re.Pattern[str], timeout_s: float = 30.0, *, since: int = 0
+        self, pattern: str | re.Pattern[str], timeout_s: float = 60.0, *, since: int = 0
     ) -> re.Match[str]:
         """The first line from `since` on in which the pattern is found; BoardError after `timeout_s` real seconds,
         or as soon as the board is no longer running."""
