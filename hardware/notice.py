@@ -93,6 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--into", type=Path, default=Path("build"), metavar="FOLDER", help="default: build")
     given = parser.parse_args(arguments)
+    if given.purpose and len(given.language or LANGUAGES) > 1:
+        parser.error(
+            "--purpose is a sentence in one language: add --language de, then the other one with its own sentence"
+        )
     values = {name: value for name in FIELDS if (value := getattr(given, name))}
     given.into.mkdir(parents=True, exist_ok=True)
     for language in given.language or LANGUAGES:

@@ -93,6 +93,13 @@ def test_the_days_are_the_gateways_unless_told_otherwise(tmp_path, monkeypatch):
     )
 
 
+def test_a_purpose_in_one_language_is_not_printed_in_the_other(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        notice.main(["--into", str(tmp_path), "--purpose", "Wir planen Öffnungszeiten."])
+    assert "add --language de" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_a_browser_it_says_how_to_print(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(notice, "browser", lambda: None)
     assert notice.main(["--into", str(tmp_path), "--language", "de"]) == 1
@@ -105,6 +112,14 @@ def test_the_headline_can_be_read_from_one_and_a_half_metres(language):
     [points] = re.findall(r"h1 \{ font-size: (\d+)pt", template(language))
     letter_mm = int(points) * 0.3528 * 0.7  # a capital letter is about 0.7 of the size
     assert letter_mm >= 1500 / 200  # a letter can be read from two hundred times its height
+
+
+@pytest.mark.parametrize("language", notice.LANGUAGES)
+def test_the_text_can_be_read_from_one_metre(language):
+    sizes = [float(points) for points in re.findall(r"font(?:-size)?: ([\d.]+)pt", template(language))]
+    assert len(sizes) == 4
+    x_height_mm = min(sizes) * 0.3528 * 0.547  # of DejaVu Sans
+    assert x_height_mm >= 2.6  # nine minutes of arc at 1 m: the least for reading
 
 
 with_browser = needs_large_program(
