@@ -37,11 +37,11 @@ from footfall_gateway.buckets import (
     watched_together,
 )
 from footfall_gateway.dating import MAX_AHEAD_MS, MAX_ALIVE_MS, MAX_CORRECTION_MS
-from footfall_gateway.ledger import mark_buckets
 from footfall_gateway.node_quarter import NodeReader
 from footfall_gateway.outbox import point_line, put_line
 from footfall_gateway.passersby import PassersBy, passersby_hours, write_capture, write_passersby
 from footfall_gateway.places import DOOR, PASSERS_BY
+from footfall_gateway.storing import mark_buckets
 
 if TYPE_CHECKING:
     import sqlite3

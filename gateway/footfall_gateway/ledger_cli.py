@@ -12,9 +12,10 @@ import click
 
 from footfall_gateway.cli import config_option
 from footfall_gateway.database import LedgerError
-from footfall_gateway.ledger import MAX_GONE_ROWS, Ledger, SpoolStatus
+from footfall_gateway.ledger import Ledger, SpoolStatus
 from footfall_gateway.service import ledger_path
 from footfall_gateway.settings import load_settings
+from footfall_gateway.storing import MAX_GONE_ROWS
 
 __all__ = ["ledger"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from footfall_gateway.buckets import QUARTER_MS, Bucket, Interval, fault_times, subtract, union
 from footfall_gateway.compaction import suppressed_revision
 from footfall_gateway.dating import END, MAX_ALIVE_MS, MAX_CORRECTION_MS, alive_span
-from footfall_gateway.ledger import load_clock
+from footfall_gateway.storing import load_clock
 
 if TYPE_CHECKING:
     import sqlite3

@@ -225,7 +225,7 @@ def test_a_record_that_was_declared_lost_and_turns_up_counts(ledger: Ledger) -> 
 def test_a_gap_beyond_all_measure_does_not_fill_the_disk(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("footfall_gateway.ledger.MAX_GONE_ROWS", 1000)
+    monkeypatch.setattr("footfall_gateway.storing.MAX_GONE_ROWS", 1000)
     assert store(ledger, batch(1, (9000, "L", 2**31 - 1))) == [2**31 - 1]
     assert len(rows(ledger)) == 1001
     assert ledger.spools()[0].lost == 2**31 - 1
