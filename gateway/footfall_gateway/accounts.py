@@ -10,14 +10,12 @@ changed. Before that its numbers are in the ledger (live page, `hours`), and go 
 Zero is not missing: a bucket that was watched and counted nobody is written as 0 with its covered_s; one that was not
 watched is not written. One that was written and turns out empty (its records were dated anew, or the door was
 another's) is overwritten with zeros and covered_s=0: whoever reads must not show a bucket with covered_s=0.
-People who walk past outside have buckets of their own, see `passersby`.
+Votes have hours of their own, see `feedback`; so have people who walk past outside, see `passersby`.
 """
 
 # ruff: noqa: S608 - the names put into statements here are our own tables and columns, values are bound
 from __future__ import annotations
 
-import datetime as dt
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -37,9 +35,10 @@ from footfall_gateway.buckets import (
     watched_together,
 )
 from footfall_gateway.dating import MAX_AHEAD_MS, MAX_ALIVE_MS, MAX_CORRECTION_MS
+from footfall_gateway.feedback import count_feedback, replace_feedback, sum_feedback, write_feedback
 from footfall_gateway.node_quarter import NodeReader
 from footfall_gateway.outbox import point_line, put_line
-from footfall_gateway.passersby import PassersBy, passersby_hours, write_capture, write_passersby
+from footfall_gateway.passersby import PassersBy, write_capture, write_passersby
 from footfall_gateway.places import DOOR, PASSERS_BY
 from footfall_gateway.storing import mark_buckets
 
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from footfall_gateway.ledger import Ledger
-    from footfall_gateway.places import Placement, Places, Site
+    from footfall_gateway.places import Places, Site
 
 GRACE_MS = 600_000
 LATE_SETTLE_MS = 5_000  # a spool that arrives late touches an hour many times: it is written once
@@ -81,42 +80,6 @@ class Hour:
     door: str
     start_ms: int
     bucket: Bucket
-
-
-@dataclass(frozen=True, slots=True)
-class HourRow:
-    """A row of `footfall export --hours`."""
-
-    site: str
-    door: str
-    hour_utc: str
-    n_in: int
-    n_out: int
-    covered_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackRow:
-    """A row of `footfall export --feedback`."""
-
-    site: str
-    door: str
-    hour_utc: str
-    question: str
-    answer: str
-    presses: int
-    suppressed: int
-
-
-@dataclass(frozen=True, slots=True)
-class PassersByRow:
-    """A row of `footfall export --passers-by`."""
-
-    site: str
-    place: str
-    hour_utc: str
-    passers_by: int
-    covered_s: int
 
 
 class Accounts:
@@ -165,7 +128,7 @@ class Accounts:
     ) -> tuple[Hour, ...]:
         """Hours that were watched or counted somebody, open ones too; ordered by site, door, time."""
         with self._database.reading() as sql:
-            return tuple(_hours(sql, site, door, from_ms, to_ms))
+            return tuple(read_hours(sql, site, door, from_ms, to_ms))
 
     def _has_work(self, now_ms: int) -> bool:
         with self._database.reading() as sql:
@@ -216,12 +179,12 @@ class Accounts:
                 outside_hours.add(hour)
             if outside and passersby.undirected(key) != undirected:
                 to_compare |= passersby.hours_around(key)
-            if _replace_feedback(sql, key, self._feedback(reader, key)):
+            if replace_feedback(sql, key, count_feedback(reader, self._places, key)):
                 feedback_hours.add(hour)
         for hour in hours:
             self._update(sql, "hour", hour, _sum_of_quarters(sql, hour), now_ms)
         for hour in feedback_hours:
-            _sum_feedback(sql, hour)
+            sum_feedback(sql, hour)
             self._wait(sql, "feedback", hour, HOUR_MS, now_ms)
         for hour in outside_hours:
             if passersby.sum_hour(hour):
@@ -268,34 +231,6 @@ class Accounts:
                 calibrated_out=one.n_out * place.calibrate_out,
             )
         return replace(counted, covered_ms=total(watched_together(watched)))
-
-    def _feedback(self, reader: NodeReader, key: BucketKey) -> dict[tuple[str, str], tuple[int, int]]:
-        """(question, answer) -> (presses, suppressed) of a door's or terminal's quarter."""
-        site, door, start_ms = key
-        presses: Counter[tuple[str, str]] = Counter()
-        suppressed: Counter[tuple[str, str]] = Counter()
-        nodes = {place.node for place in self._places.of_door(site, door, start_ms, start_ms + QUARTER_MS)}
-        for node in sorted(nodes):
-            for one in reader.quarter(node, start_ms).presses:
-                place = self._pressed_at(node, one.utc_ms)
-                if place is None or (place.site, place.door) != (site, door):
-                    continue
-                named = (self._question(one.revision), _answer(place, one.button))
-                presses[named] += one.presses
-                suppressed[named] += one.suppressed
-        return {named: (presses[named], suppressed[named]) for named in presses}
-
-    def _pressed_at(self, node: str, utc_ms: int) -> Placement | None:
-        """Where a node's buttons are: its terminal, else the door of its first barrier, else where it counts passers-by."""
-        places = self._places.of_node(node, utc_ms, utc_ms + 1)
-        return min(
-            places,
-            key=lambda one: (one.role != DOOR, -1 if one.barrier is None else one.barrier),
-            default=None,
-        )
-
-    def _question(self, revision: int) -> str:
-        return self._places.questions.get(revision, f"revision-{revision}")
 
     def _update(
         self, sql: sqlite3.Connection, what: str, key: BucketKey, bucket: Bucket, now_ms: int
@@ -408,44 +343,14 @@ class Accounts:
         return len(due)
 
 
-def export_hours(ledger: Ledger) -> Iterator[HourRow]:
-    """Every hour that was watched or counted somebody, ordered by site, door, hour.
-
-    An hour that nobody watched has no row: it is missing, not zero. Passages without direction are in neither column.
-    """
-    with ledger.database.reading() as sql:
-        hours = list(_hours(sql, None, None, None, None))
-    for hour in hours:
-        one = hour.bucket
-        yield HourRow(hour.site, hour.door, _iso(hour.start_ms), one.n_in, one.n_out, one.covered_s)
-
-
-def export_feedback(ledger: Ledger) -> Iterator[FeedbackRow]:
-    """Every hour in which an answer was pressed, ordered by site, terminal, hour, question, answer."""
-    with ledger.database.reading() as sql:
-        rows = sql.execute(
-            "SELECT site, door, start_ms, question, answer, presses, suppressed FROM feedback_hour"
-            " WHERE presses > 0 OR suppressed > 0 ORDER BY site, door, start_ms, question, answer"
-        ).fetchall()
-    for site, door, start_ms, *rest in rows:
-        yield FeedbackRow(site, door, _iso(start_ms), *rest)
-
-
-def export_passers_by(ledger: Ledger) -> Iterator[PassersByRow]:
-    """Every hour in which a barrier for passers-by was watched or counted somebody, ordered by site, place, hour."""
-    with ledger.database.reading() as sql:
-        hours = list(passersby_hours(sql))
-    for one in hours:
-        yield PassersByRow(one.site, one.place, _iso(one.start_ms), one.passers_by, one.covered_s)
-
-
-def _iso(start_ms: int) -> str:
-    return dt.datetime.fromtimestamp(start_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _hours(
-    sql: sqlite3.Connection, site: str | None, door: str | None, from_ms: int | None, to_ms: int | None
+def read_hours(
+    sql: sqlite3.Connection,
+    site: str | None = None,
+    door: str | None = None,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
 ) -> Iterator[Hour]:
+    """`Accounts.hours` within the caller's transaction."""
     rows = sql.execute(
         f"SELECT site, door, start_ms, {_VALUES} FROM bucket_hour WHERE (?1 IS NULL OR site = ?1)"
         " AND (?2 IS NULL OR door = ?2) AND (?3 IS NULL OR start_ms >= ?3) AND (?4 IS NULL OR start_ms < ?4)"
@@ -487,47 +392,6 @@ def _sum_of_quarters(sql: sqlite3.Connection, hour: BucketKey) -> Bucket:
     return sum((Bucket(*row) for row in rows), Bucket())
 
 
-def _answer(place: Placement, button: int) -> str:
-    return place.answers[button] if button < len(place.answers) else f"button-{button}"
-
-
-def _replace_feedback(
-    sql: sqlite3.Connection, key: BucketKey, feedback: dict[tuple[str, str], tuple[int, int]]
-) -> bool:
-    """Puts a quarter's presses in their table; True where they changed."""
-    where = "WHERE site = ? AND door = ? AND start_ms = ?"
-    before = {
-        (question, answer): (presses, suppressed)
-        for question, answer, presses, suppressed in sql.execute(
-            f"SELECT question, answer, presses, suppressed FROM feedback_quarter {where}",
-            key,
-        )
-    }
-    if before == feedback:
-        return False
-    sql.execute(f"DELETE FROM feedback_quarter {where}", key)
-    site, door, start_ms = key
-    sql.executemany(
-        "INSERT INTO feedback_quarter VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(site, door, start_ms, *named, *counts) for named, counts in feedback.items()],
-    )
-    return True
-
-
-def _sum_feedback(sql: sqlite3.Connection, hour: BucketKey) -> None:
-    """The hour's presses from its quarters; an answer that was written and has none any more stays, with 0."""
-    where = "WHERE site = ? AND door = ? AND start_ms = ?"
-    sql.execute(f"DELETE FROM feedback_hour {where} AND sent = 0", hour)
-    sql.execute(f"UPDATE feedback_hour SET presses = 0, suppressed = 0 {where}", hour)
-    sql.execute(
-        "INSERT INTO feedback_hour (site, door, question, answer, start_ms, presses, suppressed)"
-        " SELECT site, door, question, answer, ?, sum(presses), sum(suppressed) FROM feedback_quarter"
-        " WHERE site = ? AND door = ? AND start_ms >= ? AND start_ms < ? GROUP BY question, answer"
-        " ON CONFLICT DO UPDATE SET presses = excluded.presses, suppressed = excluded.suppressed",
-        (hour[2], *hour, hour[2] + HOUR_MS),
-    )
-
-
 def _write_bucket(sql: sqlite3.Connection, what: str, key: BucketKey, now_ms: int) -> int:
     site, door, start_ms = key
     table = f"bucket_{what}"
@@ -557,22 +421,7 @@ def _write_bucket(sql: sqlite3.Connection, what: str, key: BucketKey, now_ms: in
     return 1
 
 
-def _write_feedback(sql: sqlite3.Connection, key: BucketKey, now_ms: int) -> int:
-    site, door, start_ms = key
-    where = "WHERE site = ? AND door = ? AND start_ms = ?"
-    rows = sql.execute(
-        f"SELECT question, answer, presses, suppressed FROM feedback_hour {where}",
-        key,
-    ).fetchall()
-    for question, answer, presses, suppressed in rows:
-        tags = {"site": site, "door": door, "question": question, "answer": answer}
-        line = point_line("feedback_hour", tags, {"presses": presses, "suppressed": suppressed}, start_ms)
-        put_line(sql, "|".join(("feedback_hour", *tags.values(), str(start_ms))), line, now_ms)
-    sql.execute(f"UPDATE feedback_hour SET sent = 1 {where}", key)
-    return len(rows)
-
-
-_WRITERS = {"feedback": _write_feedback, "passersby": write_passersby, "capture": write_capture}
+_WRITERS = {"feedback": write_feedback, "passersby": write_passersby, "capture": write_capture}
 
 
 def _mark_everything(sql: sqlite3.Connection) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from footfall_gateway.accounts import LATE_SETTLE_MS, Accounts, export_hours
+from footfall_gateway.accounts import LATE_SETTLE_MS, Accounts
+from footfall_gateway.export import export_hours
 from footfall_gateway.ingest import Batch
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.outbox import Outbox, point_line

@@ -9,7 +9,8 @@ import pytest
 
 from footfall_core import record
 from footfall_gateway import ingest
-from footfall_gateway.accounts import Accounts, export_hours
+from footfall_gateway.accounts import Accounts
+from footfall_gateway.export import export_hours
 from footfall_gateway.health import NodeWatch
 from footfall_gateway.ingest import Batch, Refusal, receive
 from footfall_gateway.ledger import Ledger

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from footfall_gateway.accounts import export_hours
+from footfall_gateway.export import export_hours
 from footfall_gateway.ingest import Batch
 from footfall_gateway.ledger import Ledger, LedgerError
 

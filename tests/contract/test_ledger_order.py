@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from footfall_gateway.accounts import Accounts, export_hours
+from footfall_gateway.accounts import Accounts
+from footfall_gateway.export import export_hours
 from footfall_gateway.ingest import Batch
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.outbox import Outbox

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from footfall_gateway.accounts import export_hours, export_passers_by
+from footfall_gateway.export import export_hours, export_passers_by
 from footfall_gateway.ingest import Batch
 from footfall_gateway.places import PASSERS_BY, Placement
 from tests.contract.test_ledger_accounts import GRACE, HOUR, MINUTE, NINE, QUARTER, Bench

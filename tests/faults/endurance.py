@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
 
-from footfall_gateway.accounts import export_hours
 from footfall_gateway.commissioning.littlefs_image import files_in
+from footfall_gateway.export import export_hours
 from footfall_gateway.ledger import Ledger
 from footfall_simulator import parts
 from footfall_simulator.behaviours import plain_walker

@@ -18,7 +18,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from footfall_gateway.accounts import export_hours
+from footfall_gateway.export import export_hours
 from footfall_gateway.ledger import Ledger
 from tests.servers import HOST, Mosquitto
 
