@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from footfall_gateway.engine import Engine
+from footfall_gateway.extras import how_to_install
 from footfall_gateway.trace_columns import MAX_SENSOR, SENSOR, STATE, T_MS
 
 __all__ = ["COLUMNS", "Piece", "Trace", "TraceFileError", "open_trace"]
@@ -169,7 +170,7 @@ class _ParquetTrace:
             from pyarrow import ArrowException, parquet  # noqa: PLC0415 - an extra
         except ImportError:
             raise TraceFileError(
-                f"{path}: reading Parquet needs pyarrow: pip install 'footfall[parquet]' (CSV needs nothing)"
+                f"{path}: reading Parquet needs pyarrow (CSV needs nothing): {how_to_install('parquet')}"
             ) from None
         self._path = path
         try:

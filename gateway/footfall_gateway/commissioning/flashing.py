@@ -17,6 +17,7 @@ from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip, chip_named
 from footfall_gateway.commissioning.images import TABLE_AT, TABLE_BYTES, Image, files_at
 from footfall_gateway.commissioning.ports import check_usable
+from footfall_gateway.extras import how_to_install
 
 __all__ = ["ChipSeen", "Esptool"]
 
@@ -56,7 +57,7 @@ class Esptool:
         if importlib.util.find_spec("esptool") is None:
             raise CommissioningError(
                 "esptool, which writes to the chip, is not installed",
-                "Install what setting up boards needs: pip install 'footfall[flash]'",
+                f"Install what setting up boards needs: {how_to_install('flash')}",
             )
 
     def look(self) -> ChipSeen:

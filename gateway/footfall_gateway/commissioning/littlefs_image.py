@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from footfall_gateway.commissioning import CommissioningError
+from footfall_gateway.extras import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,6 +97,6 @@ def _littlefs() -> Any:
     except ImportError:
         raise CommissioningError(
             "littlefs-python, which makes the image of a board's files, is not installed",
-            "Install what setting up boards needs: pip install 'footfall[flash]'",
+            f"Install what setting up boards needs: {how_to_install('flash')}",
         ) from None
     return littlefs

@@ -28,6 +28,7 @@ from footfall_gateway.commissioning.node_link import (
     retained_states,
 )
 from footfall_gateway.commissioning.ports import candidates
+from footfall_gateway.extras import how_to_install
 from footfall_gateway.node_config import content_of
 from footfall_gateway.outage import spoken
 from footfall_gateway.settings import Settings, load_settings, places_of
@@ -277,7 +278,7 @@ def shell(target: Target) -> None:
         )
     if done.returncode:
         raise NodeError(
-            f"mpremote ended with {done.returncode}; is it installed (pip install 'footfall[flash]')? The node was told to restart: "
+            f"mpremote ended with {done.returncode}; is it installed ({how_to_install('flash')})? The node was told to restart: "
             "see that it counts with footfall node info, or press its reset button"
         )
     click.echo(f"{name}: restarts; footfall node info --port {port} shows whether it counts")

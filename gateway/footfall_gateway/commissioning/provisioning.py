@@ -27,6 +27,7 @@ from typing import Any, Protocol
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip
 from footfall_gateway.commissioning.device_files import DeviceFile, firmware_folder
+from footfall_gateway.extras import how_to_install
 
 __all__ = [
     "Asker",
@@ -455,7 +456,7 @@ def update_key_file(path: Path) -> DeviceFile:
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
     except ImportError:
         raise CommissioningError(
-            "cryptography, which reads keys, is not installed", "Install it: pip install 'footfall[flash]'"
+            "cryptography, which reads keys, is not installed", f"Install it: {how_to_install('flash')}"
         ) from None
     try:
         content = path.read_bytes()

@@ -20,6 +20,7 @@ from footfall_core.spool import SegmentReader
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip, chip_named
 from footfall_gateway.commissioning.ports import BAUD, check_usable
+from footfall_gateway.extras import how_to_install
 
 __all__ = ["BoardError", "Facts", "Prompt", "Seen", "knock", "trouble"]
 
@@ -271,7 +272,7 @@ def _transport(device: str) -> Any:
     except ImportError:
         raise CommissioningError(
             "mpremote, which speaks to the board, is not installed",
-            "Install what setting up boards needs: pip install 'footfall[flash]'",
+            f"Install what setting up boards needs: {how_to_install('flash')}",
         ) from None
     for attempt in range(OPEN_ATTEMPTS):
         now = check_usable(

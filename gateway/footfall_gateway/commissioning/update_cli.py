@@ -16,6 +16,7 @@ from footfall_gateway.commissioning.bundle import Bundle, file_name, make_bundle
 from footfall_gateway.commissioning.chips import CHIPS, chip_named
 from footfall_gateway.commissioning.node_link import MqttLink, NodeError, NodeLink, NodeReply, UsbLink
 from footfall_gateway.commissioning.update_sender import GivenUpError, Sender
+from footfall_gateway.extras import how_to_install
 from footfall_gateway.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -288,5 +289,5 @@ def _signing_tools() -> Iterator[None]:
         yield
     except ImportError:
         raise CommissioningError(
-            "cryptography, which signs updates, is not installed", "Install it: pip install 'footfall[flash]'"
+            "cryptography, which signs updates, is not installed", f"Install it: {how_to_install('flash')}"
         ) from None

