@@ -45,10 +45,10 @@ def simulated_clock(path: Path) -> Callable[[], int]:
                 v0_us, r0_us, rate_milli = int(line["v0_us"]), int(line["r0_us"]), int(line["rate_milli"])
                 lead_us, floor_us = int(line["lead_us"]), int(line["floor_us"])
                 seen = stamp
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ClockError(
-                f"{path}: not the file of a simulated clock ({type(error).__name__}: {error})"
-            ) from error
+        except OSError as error:
+            raise ClockError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise ClockError(f"{path}: not the file of a simulated clock ({error})") from error
         now_us = v0_us + (time.monotonic_ns() // 1000 - r0_us) * rate_milli // 1000 - lead_us
         return max(now_us, floor_us) // 1000
 

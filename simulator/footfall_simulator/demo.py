@@ -240,7 +240,9 @@ def _free_port() -> int:
 def _broker() -> Iterator[int]:
     """A broker on a free port at 127.0.0.1, for as long as the block runs."""
     if importlib.util.find_spec("amqtt") is None:
-        raise DemoError("the broker amqtt is not installed; pip install '/path/to/this/repository[demo]' brings it")
+        raise DemoError(
+            "the broker amqtt is not installed; pip install '/path/to/this/repository[demo]' brings it"
+        )
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "footfall_simulator.broker", str(port)],

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from footfall_simulator.people import IN, INNER, OUT, OUTER
-from footfall_simulator.town import HOUR_MS, Hour, Town
+from footfall_simulator.town import HOUR_MS, LATEST, Hour, Town
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ def _beams(broken: int) -> Text:
 
 def _latest(directions: str) -> Text:
     """The latest passages, newest at the right: > in, < out."""
-    return Text(f"{directions:>16}", style="yellow")
+    return Text(f"{directions:>{LATEST}}", style="yellow")
 
 
 def comparison_table(town: Town, ledger: Counter[Hour], zone: ZoneInfo) -> Table:

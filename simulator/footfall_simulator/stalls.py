@@ -23,6 +23,7 @@ from footfall_simulator import parts
 from footfall_simulator.accuracy import make_scenes, match, put_between_markers
 from footfall_simulator.people import IN, OUT, Beams, Crossing, crossings_of, edges_of, single_file
 from footfall_simulator.timeline import Timeline
+from footfall_simulator.town import TownError, firmware_folder
 from footfall_simulator.virtual_board import VirtualBoard
 from footfall_simulator.virtual_board.host import PCNT_UNITS
 
@@ -281,16 +282,20 @@ def table(rows: Sequence[tuple[str, str, Effect]], stall_ms: int, every_ms: int,
 @click.option(
     "--firmware",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=Path("firmware"),
-    show_default=True,
-    help="The firmware's folder.",
+    help="The firmware's folder; that of this checkout if left out.",
 )
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table between this file's markers.")
-def stalls(seed: int, people: int, stall_ms: int, every_s: float, firmware: Path, write: Path | None) -> int:
+def stalls(
+    seed: int, people: int, stall_ms: int, every_s: float, firmware: Path | None, write: Path | None
+) -> int:
     """Stop a virtual board's processor at random while people walk, and report what its count loses.
 
     Once with the hardware's pulse counters (ESP32, S3), once without (C3, or MicroPython before 1.26).
     """
+    try:
+        firmware, micropython = firmware or firmware_folder(), parts.micropython()
+    except (TownError, parts.PartError) as error:
+        raise click.ClickException(str(error)) from None
     seeds = list(range(seed, seed - (-people // SCENES_PER_SEED)))
     every_ms = round(every_s * 1000)
     rows = []
@@ -299,7 +304,7 @@ def stalls(seed: int, people: int, stall_ms: int, every_s: float, firmware: Path
         for one in seeds:
             sys.stderr.write(f"{title}: seed {one} ...\n")
             scenes = min(people, SCENES_PER_SEED)
-            found.append(compare(parts.micropython(), firmware, mix, scenes, one, stall_ms, every_ms))
+            found.append(compare(micropython, firmware, mix, scenes, one, stall_ms, every_ms))
         for how, effects in zip(HOW, zip(*found, strict=True), strict=True):
             rows.append((title, how, total(effects)))
     report = table(rows, stall_ms, every_ms, seeds)

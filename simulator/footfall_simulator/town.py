@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from footfall_simulator.timeline import Timeline
     from footfall_simulator.virtual_board.host import Launcher
 
-__all__ = ["HOUR_MS", "Hour", "Node", "Press", "Town", "TownError", "firmware_folder"]
+__all__ = ["HOUR_MS", "LATEST", "Hour", "Node", "Press", "Town", "TownError", "firmware_folder"]
 
 HOUR_MS = 3_600_000
 OUTER_PIN, INNER_PIN = 32, 33  # the firmware's defaults (hardware/pins.toml)
@@ -37,7 +37,7 @@ BUTTON_PINS = (25, 26, 27)
 LAMP_PINS = (18, 19, 21)
 BLOCKED, PRESSED = 1, 0  # levels
 FLASH_IMAGE = "flash.img"
-LATEST = 16  # passages that a node's `latest` shows
+LATEST = 12  # passages that a node's `latest` shows: more does not fit into 80 columns
 PRESS_MS = 150  # how long a visitor holds a button
 
 _PASSAGE = re.compile(r"passage t=(\d+) barrier=(\d+) (in|out|unknown) transit=\d+$")

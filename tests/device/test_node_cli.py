@@ -280,6 +280,30 @@ def test_logs_follow_what_happens_and_end_with_ctrl_c(tmp_path, micropython, usb
             process.communicate()
 
 
+def test_logs_follow_a_node_over_the_broker_through_a_restart(tmp_path, micropython, mosquitto):
+    (tmp_path / "footfall.toml").write_text(SETTINGS.format(port=mosquitto.port))
+    argv = [sys.executable, "-m", "footfall_gateway.cli", "node", "logs", "--follow", NODE]
+    seen = tmp_path / "seen"
+
+    def wait_for(text: str) -> None:
+        until = time.monotonic() + 60
+        while text not in seen.read_text():
+            assert process.poll() is None, seen.read_text()
+            assert time.monotonic() < until, seen.read_text()
+            time.sleep(0.1)
+
+    with a_node(tmp_path, micropython, mosquitto) as node, seen.open("w") as output:
+        node.board.wait_for_console("broker: connected")
+        process = subprocess.Popen(argv, cwd=tmp_path, stdout=output, stderr=output)
+        try:
+            wait_for("boot 1 ")
+            node.board.restart()
+            wait_for("boot 2 ")
+        finally:
+            process.kill()
+            process.wait()
+
+
 @pytest.fixture
 def chip(tmp_path, micropython) -> Iterator[VirtualChip]:
     """A flashed board that has a prompt, and counts without a network."""

@@ -578,3 +578,29 @@ def test_help_does_not_wait_for_what_only_the_gateway_needs():
         timeout=LIMIT_S,
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("ctrl_c", "code"), [("SIG_DFL", -signal.SIGINT), ("SIG_IGN", 0)])
+def test_ctrl_c_while_the_program_loads_ends_it_without_a_traceback(ctrl_c, code):
+    """Pressed in the moment in which `cli` is loaded; where whoever starts us wants it ignored, it is."""
+    program = (
+        "import os, signal, sys\n"
+        f"signal.signal(signal.SIGINT, signal.default_int_handler if {ctrl_c!r} == 'SIG_DFL' else signal.SIG_IGN)\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'footfall_gateway.cli':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from footfall_gateway.__main__ import main\n"
+        "sys.argv[1:] = ['node', '--help']\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    assert (done.returncode, done.stderr) == (code, "")

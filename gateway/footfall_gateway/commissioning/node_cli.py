@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -24,6 +24,8 @@ from footfall_gateway.commissioning.node_link import (
     NoAnswerError,
     NodeError,
     NodeLink,
+    NodeState,
+    OfflineError,
     UsbLink,
     retained_states,
 )
@@ -180,21 +182,43 @@ def logs(target: Target, *, follow: bool, crash: bool) -> None:
     Lines of single passages and presses are not kept; --follow over USB shows them too.
     """
     with target.open() as link:
+        boot = int(link.command("info")["boot"])
         text, since = link.log(of="crash" if crash else "console")
-        for line in text.splitlines():
-            click.echo(line)
+        _show_lines(text)
         if crash and not text:
             click.echo("no crash is kept")
-        while follow and not crash:
-            if isinstance(link, UsbLink):
-                event = link.next_event(FOLLOW_EVERY_S)
-                if isinstance(event, ConsoleLine):
-                    click.echo(event.text)
-            else:
-                time.sleep(FOLLOW_EVERY_S)
-                text, since = link.log(since)
-                for line in text.splitlines():
-                    click.echo(line)
+        if follow and not crash:
+            _follow(link, boot, since)
+
+
+def _follow(link: NodeLink, boot: int, since: int) -> NoReturn:
+    """The console's lines as they come, until Ctrl-C; over the broker also through a restart of the node."""
+    away = False
+    while True:
+        event = link.next_event(FOLLOW_EVERY_S)
+        if isinstance(link, UsbLink):
+            if isinstance(event, ConsoleLine):
+                click.echo(event.text)
+            continue
+        try:
+            if (
+                boot == 0 or away or isinstance(event, NodeState)
+            ):  # has it restarted? Its log begins anew then
+                before, boot = boot, int(link.command("info")["boot"])
+                since = since if before in (0, boot) else 0
+            text, since = link.log(since)
+        except (NoAnswerError, OfflineError):
+            if not away:
+                click.echo(f"{link.name}: away for the moment; its lines follow when it is back", err=True)
+            away = True
+        else:
+            away = False
+            _show_lines(text)
+
+
+def _show_lines(text: str) -> None:
+    for line in text.splitlines():
+        click.echo(line)
 
 
 @node.command()

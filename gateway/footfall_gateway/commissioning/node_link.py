@@ -49,6 +49,7 @@ __all__ = [
     "NodeLink",
     "NodeReply",
     "NodeState",
+    "OfflineError",
     "Passage",
     "UsbLink",
     "retained_states",
@@ -81,6 +82,10 @@ class NodeError(CommissioningError):
 
 class NoAnswerError(NodeError):
     """The node did not answer in time."""
+
+
+class OfflineError(NodeError):
+    """The broker holds the node for offline."""
 
 
 class CommandRefusedError(NodeError):
@@ -420,7 +425,7 @@ class MqttLink(NodeLink):
         """NodeError where the broker knows the node to be offline."""
         if not self.online:
             since = self._since(self.name)
-            raise NodeError(
+            raise OfflineError(
                 f"{self.name} is offline{', ' + since if since else ''}; has it power and WiFi? Over USB it answers all the "
                 "same: --port"
             )
