@@ -536,7 +536,14 @@ def starts(board, micropython):
         if isinstance(part, (ast.Import, ast.FunctionDef))
         or (isinstance(part, ast.Assign) and not isinstance(part.value, ast.Call))
     ]
-    code = ast.unparse(tree) + "\nprint(choose(read_notes(), False)[0][0])"
+    # the board itself may be starting meanwhile: its notes are left alone, and that it is loading a slot is no hang
+    tree.body += ast.parse(
+        "write_notes = lambda notes: True\n"
+        "notes = read_notes()\n"
+        "notes.pop('loading', None)\n"
+        "print(choose(notes, False)[0][0])"
+    ).body
+    code = ast.unparse(tree)
     path = board.files / "which.py"
     path.write_text(code)
     command = micropython.command(["which.py"], heap_kb=192, path=["", SHIMS])
