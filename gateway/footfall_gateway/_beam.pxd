@@ -22,6 +22,7 @@ cdef class Barrier:
     cdef readonly int faulted, settled, raw
     cdef int _now, _raw_since, _place, _first_since, _outer_since, _inner_since
     cdef int _outer_block_ms, _inner_block_ms, _lag_ms, _entry_clear_since, _last_clear_since, _due
+    cdef int _came_by, _turned
     cdef int _held, _passed, _passed_at, _passed_transit_ms, _passed_lag_ms, _passed_block_ms
     cdef char _behind[64]
 
@@ -33,9 +34,13 @@ cdef class Barrier:
     @cython.locals(state=int, t=int, changed=int, cleared=int, place=int, entry=int, events=int)
     cdef int _settle(self, int now) noexcept nogil
     cdef int _end_faults(self, int beams, int now, int t) noexcept nogil
+    @cython.locals(turned=int, clear_ms=int)
+    cdef int _come(self, int state, int t) noexcept nogil
     cdef void _begin(self, int t) noexcept nogil
     @cython.locals(inwards=bint, entered_ms=int, left_ms=int)
     cdef int _mean(self, int what, int place, int now, int t) noexcept nogil
+    @cython.locals(other=int)
+    cdef int _turn_back(self, bint inwards, int now, int t) noexcept nogil
     cdef int _enter(self, int way, int now, int t) noexcept nogil
     cdef bint _arm_ahead(self, int way) noexcept nogil
     @cython.locals(block_ms=int)

@@ -26,15 +26,15 @@ static const uint8_t NEXT[15][4] = {
     [IN_LAST] = {DONE | CLEAR, DOUBT | IN_DOUBT, IN_LAST, AGAIN | IN_AGAIN},
     [IN_AGAIN] = {DONE | CLEAR, DOUBT | IN_DOUBT, IN_LAST, IN_AGAIN},
     [IN_DOUBT] = {CLEAR, IN_DOUBT, FOLLOWED_THIN | OUT_FIRST, FOLLOWED | IN_BOTH},
-    [OUT_FIRST] = {CLEAR, OUT_THIN, OUT_FIRST, ENTERED | OUT_BOTH},
+    [OUT_FIRST] = {BACK | CLEAR, OUT_THIN, OUT_FIRST, ENTERED | OUT_BOTH},
     [OUT_BOTH] = {DONE | CLEAR, OUT_LAST, OUT_FIRST, OUT_BOTH},
     [OUT_LAST] = {DONE | CLEAR, OUT_LAST, DOUBT | OUT_DOUBT, AGAIN | OUT_AGAIN},
     [OUT_AGAIN] = {DONE | CLEAR, OUT_LAST, DOUBT | OUT_DOUBT, OUT_AGAIN},
     [OUT_DOUBT] = {CLEAR, FOLLOWED_THIN | IN_FIRST, OUT_DOUBT, FOLLOWED | OUT_BOTH},
     [TOGETHER] = {CLEAR, OUT_LAST, IN_LAST, TOGETHER},
     [UNKNOWN] = {CLEAR, UNKNOWN, UNKNOWN, UNKNOWN},
-    [IN_THIN] = {CLEAR, IN_FIRST, IN_THIN, ENTERED | IN_BOTH},
-    [OUT_THIN] = {CLEAR, OUT_THIN, OUT_FIRST, ENTERED | OUT_BOTH},
+    [IN_THIN] = {DONE | CLEAR, IN_FIRST, IN_THIN, ENTERED | IN_BOTH},
+    [OUT_THIN] = {DONE | CLEAR, OUT_THIN, OUT_FIRST, ENTERED | OUT_BOTH},
 };
 
 struct settings {
@@ -76,7 +76,7 @@ static inline void passage(struct buckets *b, const struct settings *s, int32_t 
 struct barrier {
     int64_t raw_since, outer_since, inner_since, first_since, outer_block, inner_block, lag;
     int64_t entry_clear_since, last_clear_since, passed_at, passed_lag, passed_block, due;
-    int32_t raw, settled, faulted, place, held, passed;
+    int32_t raw, settled, faulted, place, held, passed, came_by, turned;
     int32_t sensor;
 };
 
@@ -110,6 +110,7 @@ static inline void pass(struct barrier *b, const struct settings *s, int way, in
         return;
     if (!b->held && b->passed == way && b->first_since - b->passed_at <= HOLD_MS && block * 5 < b->passed_lag * 6)
         return;
+    b->came_by = 0;
     b->held = b->passed = way;
     b->passed_at = t;
     b->passed_lag = b->lag;
@@ -124,9 +125,16 @@ static void mean(struct barrier *b, const struct settings *s, struct buckets *ou
 
     switch (what) {
     case DONE:
-        pass(b, s, way, t);
+        if (place < IN_THIN || b->lag > 0)
+            pass(b, s, way, t);
         break;
     case ENTERED:
+        if (place >= IN_THIN && b->lag > 0) {
+            inwards = !inwards;
+            way = inwards ? WENT_IN : WENT_OUT;
+            b->place = inwards ? IN_BOTH : OUT_BOTH;
+            begin(b, inwards ? b->outer_since : b->inner_since);
+        }
         if (b->lag == 0)
             enter(b, s, out, way, t);
         break;
@@ -140,6 +148,13 @@ static void mean(struct barrier *b, const struct settings *s, struct buckets *ou
     case BACK:
         if (s->beams == 1 && b->outer_block >= s->min_block_ms)
             passage(out, s, b->sensor, t, PASSED);
+        if (b->lag > 0) {
+            int other = inwards ? INNER : OUTER;
+            if (b->came_by == other)
+                pass(b, s, inwards ? WENT_OUT : WENT_IN, t);
+            else
+                b->turned = other;
+        }
         break;
     default:
         entered = inwards ? b->outer_block : b->inner_block;
@@ -187,7 +202,14 @@ static inline void settle(struct barrier *b, const struct settings *s, struct bu
     if (place == CLEAR) {
         if (b->held && (t - b->passed_at > HOLD_MS || state == (OUTER | INNER)))
             report_held(b, s, out);
-        begin(b, t);
+        if (state == b->turned && (t - b->last_clear_since) * 5 < b->lag * 2) {
+            place = state == INNER ? IN_FIRST : OUT_FIRST;
+        } else {
+            if (b->came_by == 0 || t - b->last_clear_since > HOLD_MS)
+                b->came_by = state;
+            begin(b, t);
+        }
+        b->turned = 0;
     }
     entry = NEXT[place][state];
     b->place = entry & 15;
@@ -197,10 +219,12 @@ static inline void settle(struct barrier *b, const struct settings *s, struct bu
         b->entry_clear_since = t;
     b->faulted &= ~cleared;
     /* When something is due at the earliest; lapse() looks closer */
-    if (state == 0)
+    if (state == 0) {
+        b->last_clear_since = t;
         b->due = b->held ? b->passed_at + HOLD_MS : NEVER;
-    else
+    } else {
         b->due = min64(b->due, t + s->blocked_after_ms);
+    }
 }
 
 static void lapse(struct barrier *b, const struct settings *s, struct buckets *out, int64_t now)

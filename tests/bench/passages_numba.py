@@ -26,15 +26,15 @@ NEXT = np.array(
         [DONE | CLEAR, DOUBT | IN_DOUBT, IN_LAST, AGAIN | IN_AGAIN],
         [DONE | CLEAR, DOUBT | IN_DOUBT, IN_LAST, IN_AGAIN],
         [CLEAR, IN_DOUBT, FOLLOWED_THIN | OUT_FIRST, FOLLOWED | IN_BOTH],
-        [CLEAR, OUT_THIN, OUT_FIRST, ENTERED | OUT_BOTH],
+        [BACK | CLEAR, OUT_THIN, OUT_FIRST, ENTERED | OUT_BOTH],
         [DONE | CLEAR, OUT_LAST, OUT_FIRST, OUT_BOTH],
         [DONE | CLEAR, OUT_LAST, DOUBT | OUT_DOUBT, AGAIN | OUT_AGAIN],
         [DONE | CLEAR, OUT_LAST, DOUBT | OUT_DOUBT, OUT_AGAIN],
         [CLEAR, FOLLOWED_THIN | IN_FIRST, OUT_DOUBT, FOLLOWED | OUT_BOTH],
         [CLEAR, OUT_LAST, IN_LAST, TOGETHER],
         [CLEAR, UNKNOWN, UNKNOWN, UNKNOWN],
-        [CLEAR, IN_FIRST, IN_THIN, ENTERED | IN_BOTH],
-        [CLEAR, OUT_THIN, OUT_FIRST, ENTERED | OUT_BOTH],
+        [DONE | CLEAR, IN_FIRST, IN_THIN, ENTERED | IN_BOTH],
+        [DONE | CLEAR, OUT_THIN, OUT_FIRST, ENTERED | OUT_BOTH],
     ],
     np.uint8,
 )
@@ -71,7 +71,7 @@ def count_buckets(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR09
         entry_clear_since = last_clear_since = now
         outer_block = inner_block = lag = passed_lag = passed_block = np.int64(0)
         passed_at = np.int64(LONG_AGO)
-        faulted = np.int64(0)
+        faulted = came_by = turned = np.int64(0)
         held = passed = np.int64(-1)
         place = np.int64(UNKNOWN if raw else CLEAR)
         due = now + blocked_after_ms if raw else np.int64(NEVER)
@@ -111,22 +111,41 @@ def count_buckets(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR09
                             out_sensors, out_start_ms, out_counts, at, width_ms, sensor, passed_at, held
                         )
                         held = -1
-                    first_since = t
-                    outer_block = inner_block = lag = 0
+                    if raw == turned and (t - last_clear_since) * 5 < lag * 2:
+                        before = np.int64(IN_FIRST if raw == INNER else OUT_FIRST)
+                    else:
+                        if came_by == 0 or t - last_clear_since > HOLD_MS:
+                            came_by = raw
+                        first_since = t
+                        outer_block = inner_block = lag = 0
+                    turned = np.int64(0)
                 entry = np.int64(NEXT[before, raw])
                 place = entry & 15
                 if entry >= 16:
                     what = entry & 0x70
                     inwards = before < OUT_FIRST or before == IN_THIN
                     way = np.int64(WENT_IN if inwards else WENT_OUT)
-                    passes = what == DONE
+                    passes = what == DONE and (before < IN_THIN or lag > 0)
                     passes_at = t
+                    if what == ENTERED and before >= IN_THIN and lag > 0:
+                        inwards = not inwards
+                        way = np.int64(WENT_IN if inwards else WENT_OUT)
+                        place = np.int64(IN_BOTH if inwards else OUT_BOTH)
+                        first_since = outer_since if inwards else inner_since
+                        outer_block = inner_block = lag = 0
                     enters = what == ENTERED and lag == 0
                     if what == AGAIN:
                         if (t - entry_clear_since) * 5 < lag * 2:
                             place = IN_BOTH if inwards else OUT_BOTH
                     elif what == DOUBT:
                         last_clear_since = t
+                    elif what == BACK and lag > 0:
+                        other = np.int64(INNER if inwards else OUTER)
+                        if came_by == other:
+                            passes = True
+                            way = np.int64(WENT_OUT if inwards else WENT_IN)
+                        else:
+                            turned = other
                     elif what in (FOLLOWED, FOLLOWED_THIN):
                         entered = outer_block if inwards else inner_block
                         left = inner_block if inwards else outer_block
@@ -141,6 +160,7 @@ def count_buckets(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR09
                             and first_since - passed_at <= HOLD_MS
                             and block * 5 < passed_lag * 6
                         ):
+                            came_by = np.int64(0)
                             held = passed = way
                             passed_at = passes_at
                             passed_lag = lag
@@ -171,6 +191,7 @@ def count_buckets(  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912, PLR09
                 faulted &= ~cleared
                 # When something is due at the earliest; below it is looked at more closely
                 if raw == 0:
+                    last_clear_since = t
                     due = passed_at + HOLD_MS if held >= 0 else np.int64(NEVER)
                 else:
                     due = min(due, t + blocked_after_ms)

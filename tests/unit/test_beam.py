@@ -127,6 +127,10 @@ CASES = {
         [(NONE, 500), (OUTER, 200), (NONE, 200), (INNER, 200), (NONE, 500)],
         [],
     ),
+    "a hand that goes from one beam to the next is nobody": (
+        [(NONE, 500), (OUTER, 60), (INNER, 60), (NONE, 500), (INNER, 60), (OUTER, 60), (NONE, 500)],
+        [],
+    ),
     # tailgating
     "someone who follows so closely that the first beam breaks before the last one clears counts as well": (
         [(NONE, 500), (OUTER, 90), (BOTH, 160), (INNER, 60), (BOTH, 60), (OUTER, 40), (BOTH, 150), (INNER, 90), (NONE, 500)],
@@ -143,6 +147,51 @@ CASES = {
     "a bag that trails behind is no second person": (
         [(NONE, 500), (OUTER, 90), (BOTH, 160), (INNER, 40), (BOTH, 30), (INNER, 60), (NONE, 500)],
         [("in", 880)],
+    ),
+    "stepping back from the last beam into the door and then going through is one person": (
+        [(NONE, 500), (OUTER, 90), (BOTH, 210), (INNER, 300), (BOTH, 60), (OUTER, 60), (BOTH, 200), (INNER, 90), (NONE, 500)],
+        [("in", 1510)],
+    ),
+    # a runner's arms swing faster than the body goes
+    "an arm that clears the last beam behind the body belongs to it": (
+        [(NONE, 500), (OUTER, 30), (BOTH, 120), (OUTER, 20), (INNER, 40), (NONE, 500)],
+        [("in", 710)],
+    ),
+    "so it does where the beams are clear for a moment, narrow against their spacing": (
+        [(NONE, 500), (INNER, 30), (BOTH, 120), (INNER, 20), (NONE, 11), (OUTER, 40), (NONE, 500)],
+        [("out", 721)],
+    ),
+    "after a wider gap it was somebody who turned back, and a hand": (
+        [(NONE, 500), (INNER, 30), (BOTH, 120), (INNER, 20), (NONE, 12), (OUTER, 40), (NONE, 500)],
+        [],
+    ),
+    "an arm ahead that swings back into the last beam while the body goes through tells where it came from": (
+        [(NONE, 500), (OUTER, 40), (NONE, 10), (INNER, 15), (NONE, 50), (INNER, 45), (BOTH, 170), (INNER, 60), (NONE, 500)],
+        [("in", 890)],
+    ),
+    "the same outwards, with the arm in the first beam alone and 150 ms ahead": (
+        [(NONE, 500), (INNER, 40), (NONE, 150), (OUTER, 45), (BOTH, 170), (OUTER, 60), (NONE, 500)],
+        [("out", 965)],
+    ),
+    "a hand that was in the other beam longer ago tells nothing": (
+        [(NONE, 500), (INNER, 40), (NONE, 151), (OUTER, 45), (BOTH, 170), (OUTER, 60), (NONE, 500)],
+        [],
+    ),
+    "nor does the other arm, when it clears the first beam last, take the passage back": (
+        [(NONE, 500), (OUTER, 40), (NONE, 20), (INNER, 45), (BOTH, 170), (INNER, 60), (NONE, 10), (OUTER, 40), (NONE, 500)],
+        [("in", 835)],
+    ),
+    "who turned back before has no part in the arm behind somebody else": (
+        [(NONE, 500), (OUTER, 90), (BOTH, 200), (OUTER, 90), (NONE, 500), *WALK_OUT[1:-1], (NONE, 20), (INNER, 40), (NONE, 500)],
+        [("out", 1720)],
+    ),
+    "who has gone in leaves no trace for somebody inside who turns back at once": (
+        [*WALK_IN[:-1], (NONE, 100), (INNER, 60), (BOTH, 200), (INNER, 60), (NONE, 500)],
+        [("in", 1340)],
+    ),
+    "who steps back to let another one out is nobody, and the other one is": (
+        [(NONE, 500), (OUTER, 100), (BOTH, 900), (OUTER, 80), (NONE, 30), (INNER, 90), (BOTH, 160), (OUTER, 90), (NONE, 500)],
+        [("out", 1950)],
     ),
     # both at once
     "both beams cleared at once: the one broken first tells": (
@@ -271,6 +320,10 @@ SINGLE_CASES = {
         [("passed", 1200)],
     ),
     "a hand is nobody": ([(NONE, 500), (OUTER, 39), (NONE, 500)], []),
+    "the shortest block that can be a person is one": (
+        [(NONE, 500), (OUTER, 40), (NONE, 500)],
+        [("passed", 540)],
+    ),
     "a spike is nobody": ([(NONE, 500), (OUTER, 7), (NONE, 500)], []),
     "a hole of a few ms in a body does not make it two": (
         [(NONE, 500), (OUTER, 100), (NONE, 5), (OUTER, 100), (NONE, 500)],
@@ -358,6 +411,51 @@ def test_people_who_come_every_second_for_weeks_are_all_counted():
     watched.step(1000, NONE)
     assert [name for name, _ in watched.seen] == ["in"] * 300
     assert [t_ms for _, t_ms in watched.seen] == [4_000_340 * n for n in range(1, 301)]
+
+
+BEFORE_THE_CLOCK_IS_SET_BACK = {
+    "somebody so slow that the next one is an arm against it": (
+        [(NONE, 500), (OUTER, 900), (BOTH, 900), (INNER, 900), (NONE, 500), *WALK_IN],
+        [("in", 3200), ("in", 3700 + 1340)],
+    ),
+    "a hand in the outer beam, and later somebody inside who turns back": (
+        [(NONE, 500), (OUTER, 100), (NONE, 500), (INNER, 90), (BOTH, 200), (INNER, 90), (NONE, 500)],
+        [],
+    ),
+    "somebody who turns back, and later a hand": (
+        [(NONE, 500), (OUTER, 100), (BOTH, 300), (OUTER, 100), (NONE, 500), (INNER, 100), (NONE, 500)],
+        [],
+    ),
+    **{name: case for name, case in CASES.items() if case[0][0][0] == NONE},
+}
+
+
+@pytest.mark.parametrize(
+    ("trace", "expected"), BEFORE_THE_CLOCK_IS_SET_BACK.values(), ids=BEFORE_THE_CLOCK_IS_SET_BACK
+)
+def test_it_does_not_matter_in_which_moment_the_inner_clock_is_set_back(trace, expected):
+    """That happens at the first change beyond 2**28 ms: here at each one of the trace."""
+    begin_ms = 0
+    for _, held_ms in trace:
+        begin_ms += held_ms
+        silence_ms = 2**28 - begin_ms + 1
+        seen = judge([(NONE, silence_ms), *trace])
+        assert [(name, t_ms - silence_ms) for name, t_ms in seen] == expected
+
+
+def test_a_passage_is_held_back_for_just_so_long_in_case_it_was_an_arm():
+    watched = watch([*WALK_IN[:-1], (NONE, 149)])
+    assert watched.seen == []
+    watched.step(1, NONE)
+    assert watched.seen == [("in", 1340)]
+
+
+@pytest.mark.parametrize("beam_state", [OUTER, INNER])
+def test_a_beam_is_at_fault_from_the_very_limit_on(beam_state):
+    watched = watch([(NONE, 500), (beam_state, 59_999)])
+    assert watched.seen == []
+    watched.step(1, beam_state)
+    assert [t_ms for _, t_ms in watched.seen] == [60_500]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ tick counter wraps and every number stays a small integer on a 32-bit board.
 A barrier is two parallel beams, outer and inner, closer together than a body is deep. Someone going in breaks
 outer, both, inner, none; someone going out the other way round. Whoever turns back leaves in the order in which
 they came. A thing thinner than the beam spacing never breaks both. With one beam there is no direction.
+
+A runner's arms swing faster than the body goes, there and back, and may break the beams in any order. Alone they are nobody;
+shortly before or behind a body they tell from which side it came and to which it went.
 """
 
 OUTER = 1  # bits of a state; a set bit = that beam is blocked
@@ -51,7 +54,7 @@ _OUT_AGAIN = 9
 _OUT_DOUBT = 10
 _TOGETHER = 11  # both broken at once: the order of clearing will tell
 _UNKNOWN = 12  # after a start in the middle or a fault: wait until both are clear
-_IN_THIN = 13  # from outer to inner without both: no body, unless more of it comes at once
+_IN_THIN = 13  # from outer to inner without both: no body, unless more of it comes at once or came before
 _OUT_THIN = 14
 
 # What a change of state means beside the next place.
@@ -61,7 +64,7 @@ _DOUBT = 0x30  # the last beam has cleared and the first has not
 _FOLLOWED = 0x40  # the doubt is over: one is through, the next one has both broken
 _FOLLOWED_THIN = 0x50  # one is through, something thin follows
 _DONE = 0x60
-_BACK = 0x70  # out of the first beam again; with one beam that is a passage
+_BACK = 0x70  # out of the first beam again, as who turns back; with one beam that is a passage
 
 # What becomes of a crossing, by place * 4 + new state (0 none, 1 outer, 2 inner, 3 both blocked): the lower hex digit
 # is the next place, the upper one what it means.
@@ -72,15 +75,15 @@ _NEXT = (
     b"\x60\x35\x03\x24"  # in, last: through | the next one comes as this one leaves | - | again
     b"\x60\x35\x03\x04"  # in, again: through | followed, or back | a trailing bag | -
     b"\x00\x05\x56\x42"  # in, in doubt: back out | - | followed by something thin | followed
-    b"\x00\x0e\x06\x17"  # out, first
+    b"\x70\x0e\x06\x17"  # out, first
     b"\x60\x08\x06\x07"  # out, both
     b"\x60\x08\x3a\x29"  # out, last
     b"\x60\x08\x3a\x09"  # out, again
     b"\x00\x51\x0a\x47"  # out, in doubt
     b"\x00\x08\x03\x0b"  # together: no order at all | outer is last: out | inner is last: in | -
     b"\x00\x0c\x0c\x0c"  # unknown
-    b"\x00\x01\x0d\x12"  # in, thin
-    b"\x00\x0e\x06\x17"  # out, thin
+    b"\x60\x01\x0d\x12"  # in, thin: through, if a body came before the arm | ...
+    b"\x60\x0e\x06\x17"  # out, thin
 )
 
 
@@ -126,6 +129,8 @@ class Barrier:
         self._lag_ms = 0  # from the first beam broken to both broken; 0 = not yet
         self._entry_clear_since = 0  # when the first beam cleared
         self._last_clear_since = 0  # when the last beam cleared
+        self._came_by = 0  # the beam broken first since both were clear for HOLD_MS, or since somebody passed
+        self._turned = 0  # the last crossing seemed to turn back: the beam at its other side; else 0
         self._held = 0  # a passage that is not reported yet
         self._passed_at = -_HORIZON_MS  # the last passage: when, which way, and what it was like
         self._passed = 0
@@ -188,7 +193,7 @@ class Barrier:
         if place == _CLEAR:
             if self._held and (t - self._passed_at > HOLD_MS or state == OUTER | INNER):
                 events = self._report_held(now)
-            self._begin(t)
+            place = self._come(state, t)
         entry = _NEXT[place * 4 + state]
         self._place = entry & 15
         if entry >= 16:
@@ -199,6 +204,7 @@ class Barrier:
             events |= self._end_faults(cleared & self.faulted, now, t)
         # The earliest at which anything can be due; _lapse looks closer and finds out when it really is
         if state == 0:
+            self._last_clear_since = t
             self._due = self._passed_at + HOLD_MS if self._held else _HORIZON_MS
         elif t + self.blocked_after_ms < self._due:
             self._due = t + self.blocked_after_ms
@@ -213,6 +219,19 @@ class Barrier:
         self.faulted &= ~beams
         return beams * FAULT_OUTER_ENDS
 
+    def _come(self, state, t):
+        """Both beams were clear, and are in `state` since t. Returns the place from which to go on."""
+        turned = self._turned
+        self._turned = 0
+        clear_ms = t - self._last_clear_since
+        if state == turned and clear_ms * 5 < self._lag_ms * 2:
+            # Nobody turned back: a gap that is narrow against the beam spacing is one between a body and its arm
+            return _IN_FIRST if state == INNER else _OUT_FIRST
+        if self._came_by == 0 or clear_ms > HOLD_MS:
+            self._came_by = state
+        self._begin(t)
+        return _CLEAR
+
     def _begin(self, t):
         """A crossing begins at t."""
         self._first_since = t
@@ -224,8 +243,15 @@ class Barrier:
         """A change of state at t that means more than the next place. Returns what is now certain."""
         inwards = place < _OUT_FIRST or place == _IN_THIN
         if what == _DONE:
+            if place >= _IN_THIN and self._lag_ms == 0:
+                return 0
             self._pass(PASSED_IN if inwards else PASSED_OUT, t)
         elif what == _ENTERED:
+            if place >= _IN_THIN and self._lag_ms:
+                # No arm behind a body, but the next one, from the other side, whom somebody let pass
+                inwards = not inwards
+                self._place = _IN_BOTH if inwards else _OUT_BOTH
+                self._begin(self._outer_since if inwards else self._inner_since)
             if self._lag_ms == 0:
                 return self._enter(PASSED_IN if inwards else PASSED_OUT, now, t)
         elif what == _AGAIN:
@@ -235,10 +261,7 @@ class Barrier:
         elif what == _DOUBT:
             self._last_clear_since = t
         elif what == _BACK:
-            if self.beams == 1 and self._outer_block_ms >= self.min_block_ms:
-                self.passage_ago_ms = now - t
-                self.transit_ms = t - self._first_since
-                return PASSED
+            return self._turn_back(inwards, now, t)
         else:
             # A body that went through broke both beams for about the same time; one that stepped back and came
             # again kept the last one broken while it stopped and returned.
@@ -250,6 +273,22 @@ class Barrier:
                 self._begin(self._outer_since if inwards else self._inner_since)
                 return self._enter(PASSED_IN if inwards else PASSED_OUT, now, t)
             self._begin(t)
+        return 0
+
+    def _turn_back(self, inwards, now, t):
+        """Out of the first beam again at t; with one beam that is the way through. Returns what is now certain."""
+        if self.beams == 1 and self._outer_block_ms >= self.min_block_ms:
+            self.passage_ago_ms = now - t
+            self.transit_ms = t - self._first_since
+            return PASSED
+        if self._lag_ms:
+            other = INNER if inwards else OUTER
+            if (
+                self._came_by == other
+            ):  # it came from there, an arm ahead, and the arm swung back before the body
+                self._pass(PASSED_OUT if inwards else PASSED_IN, t)
+            else:
+                self._turned = other
         return 0
 
     def _enter(self, way, now, t):
@@ -283,6 +322,7 @@ class Barrier:
             and block_ms * 5 < self._passed_lag_ms * 6
         ):
             return  # an arm or a strap behind the body
+        self._came_by = 0
         self._held = way
         self._passed = way
         self._passed_at = t
@@ -335,7 +375,6 @@ class Barrier:
     def _set_back(self, now):
         """Set the inner clock back, so that it stays small; what lies further back keeps being long ago."""
         shift = now - _HORIZON_MS // 2
-        self._raw_since = max(self._raw_since - shift, 0)
         self._first_since = max(self._first_since - shift, 0)
         self._outer_since = max(self._outer_since - shift, 0)
         self._inner_since = max(self._inner_since - shift, 0)
