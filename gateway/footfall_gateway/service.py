@@ -111,6 +111,12 @@ class Gateway:
                 _utc(now_ms),
                 _utc(latest_ms),
             )
+        for node in sorted({spool.node for spool in self.ledger.spools()} - self.places.nodes):
+            log.warning(
+                "node %s: the ledger has its records, but no door or terminal in the settings names it: they are in no hour. "
+                "Where another node took its place, keep its entry, and give the new one a valid_from",
+                node,
+            )
         self._receiver.start()
         for job in self._jobs:
             job.start()
