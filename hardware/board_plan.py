@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enclosure import MEASURES
 from mounting import FOLDER, LANGUAGES, Plan, Text
 from pins import read_pins
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-BOARD_MM = (90, 70)  # as board_x and board_y in enclosure/common.scad
-HOLES_MM = (84, 64)
+BOARD_MM = (MEASURES["board_x"], MEASURES["board_y"])
+HOLES_MM = (MEASURES["board_holes_x"], MEASURES["board_holes_y"])
 PITCH_MM = 2.54
 ROWS_MM = 25.4  # between the two rows of the ESP32-DevKitC
 SOCKET_AT = (22.0, 14.0)  # the socket next to the USB plug in the front row

@@ -8,6 +8,7 @@ tests/unit/test_enclosure.py notices a forgotten rendering on a machine without 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import struct
 import subprocess
@@ -24,6 +25,14 @@ STL = HERE / "stl"
 PICTURES = HERE / "pictures"
 FINGERPRINT = STL / "made-from.txt"
 LIMIT_S = 300
+
+# The plain numbers of common.scad: name -> mm
+MEASURES = {
+    name: float(value)
+    for name, value in re.findall(
+        r"^(\w+) = ([\d.]+);", (HERE / "common.scad").read_text("utf-8"), re.MULTILINE
+    )
+}
 
 NO_OPENSCAD = """OpenSCAD is not on this system. It renders the enclosure:
   Debian, Ubuntu   sudo apt install openscad
@@ -243,9 +252,10 @@ def png(pixels: np.ndarray) -> bytes:
     )
 
 
-# What the parts are put together with, for the pictures: measures of common.scad and node_box.scad
-WALL, STACK, WASHER, SPACING, BOARD = 2.4, 24.0, 30.0, 100.0, (90.0, 70.0)
-AXIS = WALL + STACK + WASHER / 2 + 1
+# What the parts are put together with, for the pictures
+WALL, STACK, WASHER, SPACING = (MEASURES[name] for name in ("wall", "board_stack", "m18_washer", "spacing"))
+BOARD = (MEASURES["board_x"], MEASURES["board_y"])
+AXIS = WALL + STACK + WASHER / 2 + 1  # as in node_box.scad
 
 
 def board(x: float, y: float, z: float) -> list[tuple[Mesh, np.ndarray]]:

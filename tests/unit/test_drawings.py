@@ -116,6 +116,11 @@ def test_the_plan_from_above_has_the_measures_of_the_box():
     assert int((box[0] - mounting.SPACING_MM) / 2) == mounting.BESIDE_MM
 
 
+@pytest.mark.parametrize("path", [path for path in DRAWN if ".en." in path.name], ids=lambda path: path.name)
+def test_no_german_is_left_in_an_english_drawing(path):
+    assert re.findall(r"[äöüßÄÖÜ]|Klemme|Strahl|Lampe|Taste\b|\d,\d", texts(path)) == []
+
+
 def apart(one: tuple, other: tuple) -> bool:
     """Whether two places on the board do not overlap."""
     return any(
@@ -141,13 +146,6 @@ def test_the_parts_lie_beside_each_other_on_the_board_and_clear_of_screws_and_us
         )
     for (one, a), (other, b) in itertools.combinations(places.items(), 2):
         assert apart(a, b), (one, other)
-    common = (HARDWARE / "enclosure/common.scad").read_text("utf-8")
-    for name, value in zip(
-        ("board_x", "board_y", "board_holes_x", "board_holes_y"),
-        (width, depth, holes_x, holes_y),
-        strict=True,
-    ):
-        assert f"{name} = {value};" in common
 
 
 def test_every_pin_of_the_esp32_that_has_a_role_has_a_socket():

@@ -96,24 +96,26 @@ CIRCUITS = {
 DRAWN_PART = r"\b(?:\d[\d.]* (?:k?Ω|[nµ]F|A)|TVS \d V|PC817|BC337|TSSP\d+)(?= |$)"
 
 
-def drawn_parts(circuit: str) -> set[str]:
-    """Values and types in a drawing, without the sentences below it."""
-    svg = (ROOT / f"hardware/drawings/{circuit}.en.svg").read_text("utf-8").replace("\u00a0", " ")
-    texts = [text for text in re.findall(r">([^<>]+)<", svg) if "." not in text or len(text) < 30]
+def drawn_parts(circuit: str, language: str) -> set[str]:
+    """Values and types in a drawing, without the sentences below it; with a point in both languages."""
+    svg = (ROOT / f"hardware/drawings/{circuit}.{language}.svg").read_text("utf-8").replace("\u00a0", " ")
+    texts = [text.replace(",", ".") for text in re.findall(r">([^<>]+)<", svg) if len(text) < 30]
     found = set(re.findall(DRAWN_PART, " | ".join(texts)))
     return found - {"1 A", "2 A"}  # what a bought supply gives
 
 
+@pytest.mark.parametrize("language", ["de", "en"])
 @pytest.mark.parametrize("name", CIRCUITS)
-def test_what_is_drawn_is_on_the_shopping_list(name):
+def test_what_is_drawn_is_on_the_shopping_list(name, language):
     assert set(CIRCUITS) == set(DATA["variant"])
-    items = " ".join(DATA["part"][item]["en"] for item, _ in DATA["variant"][name]["items"])
-    drawn = set().union(*(drawn_parts(circuit) for circuit in CIRCUITS[name]))
+    items = " ".join(DATA["part"][item][language] for item, _ in DATA["variant"][name]["items"])
+    items = re.sub(r"(?<=\d),(?=\d)", ".", items)
+    drawn = set().union(*(drawn_parts(circuit, language) for circuit in CIRCUITS[name]))
     assert len(drawn) > 4
     assert {part for part in drawn if not re.search(rf"(?<![\d.]){re.escape(part)}", items)} == set()
 
 
 def test_every_value_of_the_receiver_is_read_from_its_drawing():
-    assert drawn_parts("lowcost-receiver") == {
+    assert drawn_parts("lowcost-receiver", "de") == {
         "100 Ω", "1 kΩ", "10 kΩ", "10 nF", "100 nF", "TVS 5 V", "TSSP4038", "TSSP4056",
     }  # fmt: skip
