@@ -107,7 +107,7 @@ def test_the_questions_that_the_guide_answers_are_asked():
     assert '("door", "terminal", "both")' in source
     assert '"ready-made", "bare"' in source
     assert "Light barriers …" in steps("de")[4]
-    assert '"Light barriers ' in source
+    assert '"Light barriers: ' in source
 
 
 def test_the_status_lamp_shows_what_the_drawing_and_the_guide_say():
