@@ -136,7 +136,7 @@ def config() -> None:
     epilog="\b\nExamples:\n  footfall config check --config footfall.toml\n  footfall config check --connect",
 )
 @config_option
-@click.option("--connect", is_flag=True, help="Also try to reach the broker and InfluxDB.")
+@click.option("--connect", is_flag=True, help="Also try to reach the broker, the serial ports and InfluxDB.")
 def config_check(config: Path, *, connect: bool) -> int:
     """Check the settings and show what they come to.
 

@@ -102,7 +102,7 @@ def _node_lines(node: NodeSummary, now_ms: int) -> Iterator[str]:
     if node.last_crash is not None:
         last = node.last_crash
         yield (
-            f"    crashed {node.crashes} times, the last time in boot {last.boot}, told"
+            f"    crashed {'once' if node.crashes == 1 else f'{node.crashes} times, the last time'} in boot {last.boot}, told"
             f" {_ago(now_ms - last.received_ms)}: {printable(last.last_line)}"
         )
 

@@ -391,7 +391,7 @@ def test_status_shows_safe_mode_crashes_and_missed_edges(footfall, config):
     _, out, _ = footfall("status", "--config", config)
     assert "    SAFE MODE: " in out
     assert "    its program missed 12 edges; 5 passages were told by the hardware counters\n" in out
-    assert "    crashed 1 times, the last time in boot 12, told just now: MemoryError: no\n" in out
+    assert "    crashed once in boot 12, told just now: MemoryError: no\n" in out
     assert "deep" not in out
     _, out, _ = footfall("status", "--crashes", "--config", config)
     assert (
