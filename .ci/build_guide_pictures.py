@@ -169,7 +169,7 @@ class Typist:
 
 
 def accept(folder: Path) -> None:
-    """The first two steps of an acceptance, in each language; then it is broken off."""
+    """Alignment and the first two steps of an acceptance, in each language; then it is broken off."""
     for language in ("de", "en"):
         here = folder / language
         here.mkdir()
@@ -180,6 +180,8 @@ def accept(folder: Path) -> None:
             )
             for text in ("", "", "", "M18", ""):
                 screen.answer(text)
+            screen.wait_for("(geht einer einmal|one person walks)")
+            node.walk(1)
             for number, inward in ((1, True), (2, False)):
                 screen.wait_for(rf"(Schritt|Step) {number} ")
                 time.sleep(1)

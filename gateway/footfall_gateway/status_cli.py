@@ -7,13 +7,17 @@ from pathlib import Path
 import click
 
 from footfall_gateway.cli import DONE, FAILED, config_option, opened_ledger
+from footfall_gateway.commissioning import CommissioningError, acceptance
 from footfall_gateway.node_book import NodeBook, NodeSummary
 from footfall_gateway.node_messages import UpdateState
 from footfall_gateway.outage import spoken
 from footfall_gateway.outbox import Outbox
+from footfall_gateway.settings import Settings, load_settings
 from footfall_gateway.toml_reader import printable
 
 __all__ = ["status"]
+
+ENDED = {"passed": "accepted", "failed": "NOT ACCEPTED", "incomplete": "acceptance not complete"}
 
 
 @click.command(short_help="Show nodes, missing records, refusals and what waits.")
@@ -59,6 +63,8 @@ def status(config: Path, *, crashes: bool) -> int:
         for node in book.summaries():
             for line in _node_lines(node, now_ms):
                 click.echo(line)
+        for line in _acceptances(load_settings(config)):
+            click.echo(line)
         for crash in book.crashes() if crashes else ():
             click.echo(
                 f"  {crash.node}  boot {crash.boot}, {printable(crash.firmware)}, told {_ago(now_ms - crash.received_ms)}:"
@@ -71,6 +77,20 @@ def status(config: Path, *, crashes: bool) -> int:
         lag = f", the oldest for {_duration(outbox.lag_ms(now_ms))}" if depth else ""
         click.echo(f"waiting for InfluxDB: {depth} points{lag}; set aside: {outbox.rejected()}")
     return FAILED if any(spool.missing for spool in spools) else DONE
+
+
+def _acceptances(settings: Settings) -> Iterator[str]:
+    """How the last acceptance of each door ended; nothing where there was none."""
+    for site in settings.sites:
+        for door in sorted({one.id for one in site.doors}):
+            try:
+                last = acceptance.latest(settings.gateway.data, site.id, door)
+            except CommissioningError as error:
+                yield f"  door {site.id}/{door}  its acceptance cannot be read: {printable(error.lines[0])}"
+                continue
+            if last is not None:
+                share = f", {100 * last.right / last.of:.1f} % of {last.of} right" if last.of else ""
+                yield f"  door {site.id}/{door}  {ENDED[last.result]}, {last.begun_utc[:10]}{share}"
 
 
 def _node_lines(node: NodeSummary, now_ms: int) -> Iterator[str]:

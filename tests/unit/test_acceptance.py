@@ -112,6 +112,10 @@ def test_passed_means_everything_done_and_right():
             {"in": Counted(0, 20), "out": Counted(20, 0), "stop": Counted(0, 5), "fast": Counted(0, 5)},
             ["swapped"],
         ),
+        ({"in": Counted(12, 8), "stop": Counted(3, 2)}, ["mixed"]),
+        ({"in": Counted(12, 5)}, ["mixed", "misses"]),
+        ({"in": Counted(18, 2)}, ["mixed"]),
+        ({"in": Counted(19, 1)}, []),  # one in twenty may be wrong
         ({"in": Counted(15)}, ["misses"]),
         ({"in": Counted(26)}, ["too_much"]),
         ({"turn_back": Counted(2)}, ["turn_back"]),
@@ -120,6 +124,16 @@ def test_passed_means_everything_done_and_right():
 )
 def test_what_is_wrong_has_its_own_way_out(counted, found):
     assert advice(done(**counted)) == found
+
+
+def test_at_a_single_step_only_what_is_wrong_there_is_said():
+    whole = msgspec.structs.replace(
+        done(turn_back=Counted(2)),
+        mounting=Mounting(700, 100, 1000, ""),
+        alignment=msgspec.structs.replace(QUIET, passed=False),
+    )
+    [step] = [step for step in done(**{"in": Counted(0, 20)}).steps if step.id == "in"]
+    assert advice(acceptance.only(whole, step)) == ["swapped"]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +196,7 @@ def test_both_languages_say_the_same_things():
         assert german, key
     for step in STEPS:
         assert {step.id, step.id + "_do"} <= set(WORDS)
-    keys = {"alignment", "swapped", "misses", "too_much", "tally", "turn_back", "door_leaf"}
+    keys = {"alignment", "swapped", "misses", "too_much", "tally", "turn_back", "door_leaf", "mixed"}
     keys |= {"height", "spacing", "too_wide", "far_too_wide"}
     assert {f"do_{key}" for key in keys} == {key for key in WORDS if key.startswith("do_")}
 

@@ -18,6 +18,8 @@ import pytest
 
 from footfall_gateway import cli
 from footfall_gateway.accounts import Accounts
+from footfall_gateway.commissioning import acceptance
+from footfall_gateway.commissioning.acceptance import Acceptance
 from footfall_gateway.ingest import Batch
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.node_book import NodeBook
@@ -398,6 +400,53 @@ def test_status_shows_safe_mode_crashes_and_missed_edges(footfall, config):
         "  ff-1  boot 12, 0.1.0, told just now:\n      Stack:\n        deep \\x1b[2J\n      MemoryError: no\n"
         in out
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"version": "0.2.0", "percent": 40}, "update to 0.2.0: 40 %"),
+        ({"version": "0.2.0", "error": "slot b: ValueError"}, "update to 0.2.0 failed: slot b: ValueError"),
+    ],
+)
+def test_status_shows_an_update_of_a_node(footfall, config, told, shown):
+    fill(config)
+    tell(config, "ff-1", update=told)
+    assert f"    {shown}\n" in footfall("status", "--config", config)[1]
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        ({"result": "passed", "right": 79, "of": 80}, "accepted, 2026-03-02, 98.8 % of 80 right"),
+        ({"result": "failed", "right": 40, "of": 80}, "NOT ACCEPTED, 2026-03-02, 50.0 % of 80 right"),
+        ({}, "acceptance not complete, 2026-03-02"),
+    ],
+)
+def test_status_shows_how_the_last_acceptance_of_a_door_ended(footfall, config, result, shown):
+    fill(config)
+    data = load_settings(config).gateway.data
+    for day, more in (("01", {"result": "passed"}), ("02", result)):
+        acceptance.keep(
+            data,
+            Acceptance(
+                "lab",
+                "main",
+                "ff-1",
+                (0,),
+                "0.1.0",
+                single_beam=False,
+                short=False,
+                begun_utc=f"2026-03-{day}T10:00:00Z",
+                **more,
+            ),
+        )
+    _, out, _ = footfall("status", "--config", config)
+    assert f"  door lab/main  {shown}\n" in out
+    acceptance.path_of(data, acceptance.latest(data, "lab", "main")).write_text("{")
+    _, out, _ = footfall("status", "--config", config)
+    assert "  door lab/main  its acceptance cannot be read: " in out, "and nothing else suffers"
+    assert "waiting for InfluxDB" in out
 
 
 # ------------------------------------------------------------------------------------------------------------- run

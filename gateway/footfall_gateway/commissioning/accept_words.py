@@ -38,13 +38,20 @@ WORDS: dict[str, tuple[str, str]] = {
         "Nobody in the door for {seconds:.0f} s, please. Enter begins (s: skip).",
         "Bitte {seconds:.0f} s lang niemand in die Tür. Enter beginnt (s: überspringen).",
     ),
-    "alignment_good": ("Both beams free, no chatter.", "Beide Lichtschranken frei, kein Flattern."),
+    "alignment_quiet": ("Both beams free, no chatter.", "Beide Lichtschranken frei, kein Flattern."),
+    "alignment_walk": (
+        "Now one person walks through once (Enter: go on without).",
+        "Nun geht einer einmal hindurch (Enter: ohne das weiter).",
+    ),
+    "alignment_good": ("Every beam has seen somebody.", "Jede Lichtschranke hat jemanden gesehen."),
     "alignment_bad": (
         "Barrier {barrier}: {what}. Aim it (footfall node align), then r: again; Enter: go on all the same.",
         "Lichtschranke {barrier}: {what}. Ausrichten (footfall node align), dann r: noch einmal; Enter: trotzdem weiter.",
     ),
     "broken_outer": ("the outer beam is broken", "die äußere ist unterbrochen"),
     "broken_inner": ("the inner beam is broken", "die innere ist unterbrochen"),
+    "unseen_outer": ("the outer beam saw nobody walk", "die äußere hat niemanden gesehen"),
+    "unseen_inner": ("the inner beam saw nobody walk", "die innere hat niemanden gesehen"),
     "chatter_outer": ("the outer beam changed {n} times", "die äußere hat {n}-mal gewechselt"),
     "chatter_inner": ("the inner beam changed {n} times", "die innere hat {n}-mal gewechselt"),
     "step": ("Step {number} of {all}: {name}", "Schritt {number} von {all}: {name}"),
@@ -68,9 +75,21 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "again_or_on": ("r: again   Enter: go on", "r: noch einmal   Enter: weiter"),
     "skipped": ("skipped", "übersprungen"),
-    "fault": (
-        "a beam counts as blocked: the node does not count now",
-        "eine Lichtschranke gilt als verdeckt: Der Knoten zählt jetzt nicht",
+    "fault_outer": (
+        "The outer beam counts as blocked: the node does not count now.",
+        "Die äußere Lichtschranke gilt als verdeckt: Der Knoten zählt jetzt nicht.",
+    ),
+    "fault_inner": (
+        "The inner beam counts as blocked: the node does not count now.",
+        "Die innere Lichtschranke gilt als verdeckt: Der Knoten zählt jetzt nicht.",
+    ),
+    "is_away": (
+        "The node has lost its connection; what it counts comes later. Wait until it is back.",
+        "Der Knoten hat keine Verbindung mehr; was er zählt, kommt später. Bitte warten, bis er wieder da ist.",
+    ),
+    "is_back": (
+        "The node is back. If it had no power, do this step again (r).",
+        "Der Knoten ist wieder da. War er ohne Strom, diesen Schritt noch einmal machen (r).",
     ),
     "in": ("in, one by one", "hinein, einzeln"),
     "in_do": (
@@ -159,8 +178,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "what_to_do": ("What to do", "Was zu tun ist"),
     "kept": ("Kept: {path}", "Aufbewahrt: {path}"),
     "goes_on": (
-        "Kept: {path}\nThe same command goes on from here.",
-        "Aufbewahrt: {path}\nDerselbe Befehl macht hier weiter.",
+        "Kept: {path}\nThe same command goes on from here; a part that was begun is done anew.",
+        "Aufbewahrt: {path}\nDerselbe Befehl macht hier weiter; ein begonnener Teil wird neu gemacht.",
     ),
     "none_kept": (
         "no acceptance of this door is kept in {folder}",
@@ -191,8 +210,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "Lichtschranken ausrichten, bis beide frei sind und nicht flattern: footfall node align. Sonne vom Empfänger fernhalten.",
     ),
     "do_swapped": (
-        "In and out are swapped: exchange the pins of outer and inner in the node's config.json, or the two cables.",
-        "Hinein und hinaus sind vertauscht: in der config.json des Knotens die Anschlüsse von outer und inner tauschen, oder die beiden Kabel.",
+        "In and out are swapped: exchange the two cables, or the pins of outer and inner (footfall flash --new-settings). Then do the walk anew.",
+        "Hinein und hinaus sind vertauscht: die beiden Kabel tauschen oder die Anschlüsse von outer und inner (footfall flash --new-settings). Dann die Gehprobe wiederholen.",
+    ),
+    "do_mixed": (
+        "Some who go in are counted out, or the other way round: the beams are too close together or not parallel, or one receiver sees the other's light. Set them 80 to 120 mm apart.",
+        "Manche, die hineingehen, werden als hinaus gezählt, oder umgekehrt: Die Lichtschranken liegen zu dicht beieinander oder nicht parallel, oder ein Empfänger sieht das Licht der anderen. 80 bis 120 mm Abstand halten.",
     ),
     "do_misses": (
         "It misses people: aim anew, check that both beams lie at the same height (1100 mm suits most), and that nobody fits past them.",

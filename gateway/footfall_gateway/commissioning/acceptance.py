@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -111,12 +111,14 @@ class StepResult(Struct, frozen=True):
 
 
 class Alignment(Struct, frozen=True):
-    """Both beams watched with nobody in the door. changes: of every beam; beams: those that were broken at the end, as bits."""
+    """Both beams watched with nobody in the door, then with one who walks. For each barrier, beams: those that were broken at
+    the end of the first, as bits; changes of each until then; unseen: those that the walk did not break (none: it was not got to)."""
 
     seconds: float
     beams: tuple[int, ...]
     changes: tuple[tuple[int, int], ...]
     passed: bool
+    unseen: tuple[int, ...] = ()
 
 
 class Tally(Struct, frozen=True):
@@ -158,7 +160,7 @@ class Acceptance(Struct, frozen=True):
     alignment: Alignment | None = None
     steps: tuple[StepResult, ...] = ()
     tally: Tally | None = None
-    result: str = "incomplete"  # passed, failed, incomplete
+    result: Literal["passed", "failed", "incomplete"] = "incomplete"
     right: int = 0  # over the judged steps with people in them, and the tally
     of: int = 0  # people who walked, and passages counted beside them
     low: float | None = None
@@ -186,6 +188,13 @@ def result_of(step: Step, counted: Counted, *, single_beam: bool = False) -> Ste
     passed = max(missed, extra) <= allowed(step.people_in + step.people_out) if step.judged else None
     return StepResult(
         step.id, step.repeats, step.people_in, step.people_out, counted, right, missed, extra, passed
+    )
+
+
+def skipped(step: Step) -> StepResult:
+    """A step that nobody did."""
+    return StepResult(
+        step.id, step.repeats, step.people_in, step.people_out, Counted(), 0, 0, 0, None, skipped=True
     )
 
 
@@ -242,25 +251,29 @@ def overall(one: Acceptance) -> Acceptance:
     return msgspec.structs.replace(one, result=result, right=right, of=of, low=low, high=high)
 
 
+def only(one: Acceptance, step: StepResult) -> Acceptance:
+    """As if nothing else had been done: what `advice` says of it is about this step."""
+    return msgspec.structs.replace(one, mounting=None, alignment=None, steps=(step,), tally=None)
+
+
 def advice(one: Acceptance) -> list[str]:
-    """What is wrong, as keys for the words in `accept_cli`, the weightiest first."""
+    """What is wrong, as keys for the words in `accept_words`, the weightiest first."""
     found = []
     done = {step.id: step for step in one.steps if not step.skipped}
     directed = [
         step for step in done.values() if step.people_in + step.people_out and step.passed is not None
     ]
     walked = sum(step.people_in + step.people_out for step in directed)
-    wrong_way = sum(
-        min(step.people_in, step.counted.n_out) + min(step.people_out, step.counted.n_in)
-        for step in directed
-        if not (step.people_in and step.people_out)
-    )
     if one.alignment is not None and not one.alignment.passed:
         found.append("alignment")
-    if not one.single_beam and walked and wrong_way > walked / 2:
+    if not one.single_beam and walked and sum(map(_wrong_way, directed)) > walked / 2:
         found.append("swapped")
     else:
         failed = [step for step in directed if step.passed is False]
+        if not one.single_beam and any(
+            _wrong_way(step) > allowed(step.people_in + step.people_out) for step in failed
+        ):
+            found.append("mixed")
         if sum(step.people_in + step.people_out - step.counted.total for step in failed) > 0:
             found.append("misses")
         if sum(step.counted.total - step.people_in - step.people_out for step in failed) > 0:
@@ -269,6 +282,13 @@ def advice(one: Acceptance) -> list[str]:
             found.append("tally")
     found += [name for name in ("turn_back", "door_leaf") if name in done and done[name].passed is False]
     return found + mounting_doubts(one.mounting)
+
+
+def _wrong_way(step: StepResult) -> int:
+    """How many were counted in the other direction; where people go both ways in one step, that does not show."""
+    if step.people_in and step.people_out:
+        return 0
+    return min(step.people_in, step.counted.n_out) + min(step.people_out, step.counted.n_in)
 
 
 def mounting_doubts(mounting: Mounting | None) -> list[str]:
