@@ -425,7 +425,7 @@ def test_a_beam_that_nobody_breaks_is_named_after_one_walk(site, sees, blind):
     hold_still(screen)
     screen.wait_for("one person walks through once")
     door.edges((0, sees, BROKEN), (200, sees, FREE))
-    time.sleep(1.5)  # it looks every second
+    screen.wait_for("barrier 0: .* ✓")
     screen.type("\n")
     screen.wait_for(f"✗ Barrier 0: the {blind} beam saw nobody walk. Aim it")
     screen.type("r\n")

@@ -243,11 +243,23 @@ class Dialogue:
             while any(unseen.values()) and self._screen.typed(ALIGN_EVERY_S) is None:
                 _, changes = self._look_at_beams()
                 unseen = {n: left & ~_changed(changes[n]) for n, left in unseen.items()}
+                self._screen.status("   ".join(self._seen(n, left) for n, left in unseen.items()))
         finally:
+            self._screen.status_ends()
             self._link.command("align", on=False)
         return msgspec.structs.replace(
             quiet, unseen=tuple(unseen[n] for n in self._barriers), passed=not any(unseen.values())
         )
+
+    def _seen(self, barrier: int, unseen: int) -> str:
+        """Which beams of a barrier have seen somebody, for the live line."""
+        marks = {
+            name: "✓" if not unseen >> beam & 1 else "-"
+            for beam, name in enumerate(BEAMS)
+            if self._beams[barrier] >> beam & 1
+        }
+        beams = ", ".join(self._say(f"seen_{name}", mark=mark) for name, mark in marks.items())
+        return self._say("alignment_seen", barrier=barrier, beams=beams)
 
     def _look_at_beams(self) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
         """By barrier: bits of the beams that are broken now, and the changes of each since the look before."""

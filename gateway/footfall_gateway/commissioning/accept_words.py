@@ -43,6 +43,9 @@ WORDS: dict[str, tuple[str, str]] = {
         "Now one person walks through once (Enter: go on without).",
         "Nun geht einer einmal hindurch (Enter: ohne das weiter).",
     ),
+    "alignment_seen": ("barrier {barrier}: {beams}", "Lichtschranke {barrier}: {beams}"),
+    "seen_outer": ("outer {mark}", "äußere {mark}"),
+    "seen_inner": ("inner {mark}", "innere {mark}"),
     "alignment_good": ("Every beam has seen somebody.", "Jede Lichtschranke hat jemanden gesehen."),
     "alignment_bad": (
         "Barrier {barrier}: {what}. Aim it (footfall node align), then r: again; Enter: go on all the same.",
