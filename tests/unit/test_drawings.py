@@ -101,6 +101,8 @@ def test_the_reasons_for_the_measures_have_the_figures_of_the_simulation(languag
         assert by_place[place][2].replace("%", " %") in text
     followed = [float(by_place[(spacing, "1100 mm")][5].rstrip("%")) for spacing in ("200 mm", "100 mm")]
     assert re.search(r"\b{:.0f} \w+ \w* ?{:.0f} %".format(*followed), text)
+    turned_back = [float(by_place[("100 mm", height)][6].rstrip("%")) for height in ("900 mm", "1100 mm")]
+    assert re.search(r"\({:.0f} \w+ \w* ?{:.0f} %".format(*turned_back), text)
     assert by_place[("100 mm", "1100 mm")][7] == "100.0%"  # "at 100 mm none"
     assert 50 < float(by_place[("60 mm", "1100 mm")][7].rstrip("%")) < 60  # "almost every second"
 
