@@ -243,8 +243,13 @@ def test_the_fuse_carries_sensors_board_and_lamps():
     at_12_v = (
         2 * 0.030 + 2 * (12 - 1.2) / 2200 + 5 * 0.5 / 0.85 / 12
     )  # sensors, optocouplers, an ESP32 that transmits
-    at_5_v = 5 * (5 - 2.0) / 220 + 2 * 0.035
+    lamps = 5 * (5 - 2.0) / 220
+    at_5_v = lamps + 2 * 0.035
     assert max(at_12_v, at_5_v) < 0.5 * 0.8  # a resettable fuse holds less when it is warm
+    for language, told in (("de", "höchstens 0,32 A"), ("en", "at most 0.32 A")):
+        assert told in (HARDWARE / f"wiring.{language}.md").read_text("utf-8")
+    assert at_12_v == pytest.approx(0.32, abs=0.006)
+    assert lamps == pytest.approx(0.070, abs=0.003)
     for drawing in ("supply-12v", "supply-usb"):
         assert "0.5 A" in texts(HARDWARE / "drawings" / f"{drawing}.en.svg").replace("\u00a0", " ")
 
