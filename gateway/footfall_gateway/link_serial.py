@@ -29,7 +29,7 @@ import serial
 from footfall_core import topic
 from footfall_gateway.link import MAX_KEPT_BYTES, Arrived, Inbox, Opened
 from footfall_gateway.outage import Backoff, Outage
-from footfall_gateway.serial_ports import group_of, other_ports, user, users_of
+from footfall_gateway.serial_ports import NO_SERIAL_PORT, group_of, other_ports, user, users_of
 from footfall_gateway.settings import SerialSettings
 
 __all__ = ["Lines", "SerialLink", "decode_line", "encode_line", "try_port"]
@@ -212,6 +212,8 @@ def trouble(error: BaseException, port: str) -> str:
         return "in use by another program" + (f": {', '.join(users)}" if users else "")
     if isinstance(error, TypeError | AttributeError) or "disconnected" in text or number == errno.EIO:
         return "unplugged"
+    if NO_SERIAL_PORT in text:
+        return "this is no serial port"
     return text.lower() or type(error).__name__
 
 

@@ -7,8 +7,9 @@ import getpass
 import os
 from pathlib import Path
 
-__all__ = ["group_of", "other_ports", "user", "users_of"]
+__all__ = ["NO_SERIAL_PORT", "group_of", "other_ports", "user", "users_of"]
 
+NO_SERIAL_PORT = "Inappropriate ioctl"  # in pyserial's words for a file, a folder, /dev/null
 DEV = Path("/dev")
 PROCESSES = Path("/proc")
 

@@ -240,6 +240,10 @@ def test_each_way_in_which_pyserial_reports_a_vanished_port_is_survived(mocker, 
         (serial.SerialException(13, "could not open port: [Errno 13] Permission denied"), "group dialout"),
         (serial.SerialException(11, "Could not exclusively lock port"), "in use by another program"),
         (serial.SerialException(2, "could not open port: No such file"), "is the cable plugged in?"),
+        (
+            serial.SerialException("Could not configure port: (25, 'Inappropriate ioctl for device')"),
+            "no serial port",
+        ),
     ],
 )
 def test_why_a_port_cannot_be_opened_is_said_in_words_that_help(mocker, link, caplog, error, words):

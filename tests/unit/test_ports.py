@@ -98,6 +98,11 @@ def test_a_port_that_is_not_there():
     assert words("/dev/ttyUSB97")[0] == "/dev/ttyUSB97: there is no such port"
 
 
+def test_a_file_is_no_port(tmp_path):
+    (tmp_path / "file").touch()
+    assert words(str(tmp_path / "file"))[0] == f"{tmp_path}/file: this is no serial port"
+
+
 @pytest.fixture
 def cable(tmp_path):
     with Cable(tmp_path / "ttyACM0") as cable:

@@ -20,8 +20,8 @@ from footfall_gateway.commissioning.accept_screen import Screen
 from footfall_gateway.commissioning.accept_words import LANGUAGES, Say
 from footfall_gateway.commissioning.acceptance import Acceptance
 from footfall_gateway.commissioning.keyboard import StoppedError
-from footfall_gateway.commissioning.node_cli import Target
 from footfall_gateway.commissioning.node_link import NodeError
+from footfall_gateway.commissioning.node_target import Target
 from footfall_gateway.settings import Settings, load_settings
 
 __all__ = ["accept"]

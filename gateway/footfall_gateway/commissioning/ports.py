@@ -12,7 +12,7 @@ import serial
 from serial.tools import list_ports
 
 from footfall_gateway.commissioning import CommissioningError
-from footfall_gateway.serial_ports import group_of, users_of
+from footfall_gateway.serial_ports import NO_SERIAL_PORT, group_of, users_of
 
 __all__ = ["BAUD", "Port", "candidates", "check_usable", "choose", "opened"]
 
@@ -200,6 +200,7 @@ def _unusable(device: str, error: Exception, *, was_there: bool) -> Commissionin
             f"{device}: another program uses this port" + (f": {', '.join(users)}" if users else ""),
             "Close it: a serial monitor, mpremote, or the gateway itself (sudo systemctl stop footfall).",
         )
-    return CommissioningError(
-        f"{device}: cannot be opened ({text})", "Unplug the board, plug it in again, and try again."
-    )
+    what, way_out = f"cannot be opened ({text})", "Unplug the board, plug it in again, and try again."
+    if NO_SERIAL_PORT in text:
+        what, way_out = "this is no serial port", "Leave --port out, and footfall looks for the board."
+    return CommissioningError(f"{device}: {what}", way_out)
