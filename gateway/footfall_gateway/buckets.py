@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -154,11 +153,6 @@ def local_day(now_ms: int, timezone: str) -> Interval:
     """The local calendar day that this moment belongs to, midnight to midnight: 23, 24 or 25 hours."""
     day = dt.datetime.fromtimestamp(now_ms / 1000, ZoneInfo(timezone)).date()
     return local_midnight_ms(day, timezone), local_midnight_ms(day + dt.timedelta(days=1), timezone)
-
-
-def hours_between(start_ms: int, stop_ms: int) -> list[Interval]:
-    """The UTC hours that touch [start, stop)."""
-    return list(pairwise(range(hour_of(start_ms), stop_ms + HOUR_MS, HOUR_MS)))
 
 
 @dataclass(frozen=True, slots=True)

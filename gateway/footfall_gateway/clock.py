@@ -1,10 +1,12 @@
 """What time it is: the system's clock, or for simulations one that another process drives through a small file.
 
 `footfall run` passes one of these to the service; nothing else in the gateway asks the system for the time of day.
+`utc_text` is how all of it writes a moment.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import time
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["ClockError", "simulated_clock", "system_clock"]
+__all__ = ["ClockError", "simulated_clock", "system_clock", "utc_text"]
 
 
 class ClockError(Exception):
@@ -23,6 +25,11 @@ class ClockError(Exception):
 def system_clock() -> int:
     """UTC now, in milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def utc_text(utc_ms: int) -> str:
+    """`2026-01-31T09:15:02Z`"""
+    return dt.datetime.fromtimestamp(utc_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def simulated_clock(path: Path) -> Callable[[], int]:

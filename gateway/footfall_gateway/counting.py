@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 from footfall_core import beam
+from footfall_gateway.buckets import HOUR_MS, QUARTER_MS
 from footfall_gateway.engine import Engine, engine
 from footfall_gateway.trace_columns import Columns, TraceError, as_columns, why_refused
 
@@ -33,8 +34,6 @@ __all__ = [
     "count_passages",
 ]
 
-QUARTER_MS = 900_000
-HOUR_MS = 3_600_000
 MAX_THREADS = 64
 
 _EVENTS_AT_ONCE = 16_384  # 213 kB: stays in the cache between the engine and whoever takes the events

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from footfall_gateway.accounts import read_hours
+from footfall_gateway.clock import utc_text
 from footfall_gateway.passersby import passersby_hours
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def export_hours(ledger: Ledger) -> Iterator[HourRow]:
         hours = list(read_hours(sql))
     for hour in hours:
         one = hour.bucket
-        yield HourRow(hour.site, hour.door, _iso(hour.start_ms), one.n_in, one.n_out, one.covered_s)
+        yield HourRow(hour.site, hour.door, utc_text(hour.start_ms), one.n_in, one.n_out, one.covered_s)
 
 
 def export_feedback(ledger: Ledger) -> Iterator[FeedbackRow]:
@@ -73,7 +73,7 @@ def export_feedback(ledger: Ledger) -> Iterator[FeedbackRow]:
             " WHERE presses > 0 OR suppressed > 0 ORDER BY site, door, start_ms, question, answer"
         ).fetchall()
     for site, door, start_ms, *rest in rows:
-        yield FeedbackRow(site, door, _iso(start_ms), *rest)
+        yield FeedbackRow(site, door, utc_text(start_ms), *rest)
 
 
 def export_passers_by(ledger: Ledger) -> Iterator[PassersByRow]:
@@ -81,8 +81,4 @@ def export_passers_by(ledger: Ledger) -> Iterator[PassersByRow]:
     with ledger.database.reading() as sql:
         hours = list(passersby_hours(sql))
     for one in hours:
-        yield PassersByRow(one.site, one.place, _iso(one.start_ms), one.passers_by, one.covered_s)
-
-
-def _iso(start_ms: int) -> str:
-    return dt.datetime.fromtimestamp(start_ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        yield PassersByRow(one.site, one.place, utc_text(one.start_ms), one.passers_by, one.covered_s)

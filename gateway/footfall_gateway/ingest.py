@@ -56,7 +56,7 @@ REASONS = (
 )
 
 MAX_DETAIL = 200  # characters of an explanation
-MAX_KEPT_BYTES = MAX_BATCH_BYTES  # of a refused message
+MAX_QUARANTINED_BYTES = MAX_BATCH_BYTES  # of a refused message
 
 _KINDS_WITH_TEXT = (CLOCK, BOOT)
 
@@ -109,12 +109,12 @@ def receive(topic: str, payload: bytes, places: Places) -> Batch | Refusal:
         batch = read_batch(topic, payload)
     except PayloadError as error:
         reason = error.reason if isinstance(error, _RefusedError) else BAD_BATCH
-        return _refusal(reason, str(error), topic, payload)
+        return refusal(reason, str(error), topic, payload)
     if not places.knows(batch.node):
         detail = (
             f'no door or terminal in the settings names node "{batch.node}"; its records stay on the node'
         )
-        return _refusal(UNKNOWN_NODE, detail, topic, payload)
+        return refusal(UNKNOWN_NODE, detail, topic, payload)
     return batch
 
 
@@ -161,7 +161,7 @@ def _read_record(values: object) -> Record | BadRecord:
         if record[1] in _KINDS_WITH_TEXT:
             _check_texts(record)
     except PayloadError as error:
-        return BadRecord(_cut(str(error), MAX_DETAIL), _cut(_show(values), MAX_KEPT_BYTES))
+        return BadRecord(_cut(str(error), MAX_DETAIL), _cut(_show(values), MAX_QUARANTINED_BYTES))
     return record
 
 
@@ -203,9 +203,12 @@ def _show(values: object) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _refusal(reason: str, detail: str, topic: str, payload: bytes) -> Refusal:
+def refusal(reason: str, detail: str, topic: str, payload: bytes) -> Refusal:
+    """A Refusal, cut to what is kept; what is not UTF-8 in it is shown with backslashes."""
     shown = topic.encode("utf-8", "backslashreplace").decode()
-    return Refusal(reason, _cut(detail, MAX_DETAIL), _cut(shown, MAX_DETAIL), bytes(payload[:MAX_KEPT_BYTES]))
+    return Refusal(
+        reason, _cut(detail, MAX_DETAIL), _cut(shown, MAX_DETAIL), bytes(payload[:MAX_QUARANTINED_BYTES])
+    )
 
 
 def _cut(text: str, most: int) -> str:

@@ -5,12 +5,12 @@ Each of these writes, so the gateway must be stopped meanwhile: it alone may wri
 
 import getpass
 import re
-import time
 from pathlib import Path
 
 import click
 
 from footfall_gateway.cli import config_option
+from footfall_gateway.clock import system_clock, utc_text
 from footfall_gateway.database import LedgerError
 from footfall_gateway.ledger import Ledger, SpoolStatus
 from footfall_gateway.service import ledger_path
@@ -99,7 +99,7 @@ def waive(
         for status, (first, last) in chosen:
             click.echo(f"{node} spool {status.spool}: {first}-{last} ({last - first + 1} records)")
         _ask("Give these up for good?", yes)
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = system_clock()
         for status, (first, last) in chosen:
             for start in range(first, last + 1, MAX_GONE_ROWS):
                 stop = min(last, start + MAX_GONE_ROWS - 1)
@@ -141,15 +141,17 @@ def trust_clock(config: Path, *, who: str, why: str, yes: bool) -> None:
     stopped meanwhile.
     """
     with _open(config) as one:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = system_clock()
         was_ms = one.latest_ms()
         if was_ms <= now_ms:
             raise click.ClickException(
-                f"the clock has not gone back: the ledger's latest moment is {_utc(was_ms)}"
+                f"the clock has not gone back: the ledger's latest moment is {utc_text(was_ms)}"
                 if was_ms
                 else "the ledger has received nothing yet: no clock can have gone back"
             )
-        click.echo(f"the ledger's latest moment is {_utc(was_ms)}, this machine's clock says {_utc(now_ms)}")
+        click.echo(
+            f"the ledger's latest moment is {utc_text(was_ms)}, this machine's clock says {utc_text(now_ms)}"
+        )
         _ask("Is the clock right?", yes)
         one.trust_clock(who, why, now_ms)
         click.echo("the clock is trusted again")
@@ -167,7 +169,3 @@ def _open(config: Path) -> Ledger:
                 path, "the gateway is running with it: stop it first (systemctl stop footfall)"
             ) from None
         raise
-
-
-def _utc(ms: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from footfall_core.payload import MAX_BATCH_BYTES, MAX_BOOT, VERSION
-from footfall_gateway.ingest import NOT_JSON, TOO_LARGE, UNKNOWN_VERSION, Refusal
+from footfall_gateway.ingest import NOT_JSON, TOO_LARGE, UNKNOWN_VERSION, Refusal, refusal
 
 __all__ = [
     "BAD_REPLY",
@@ -104,17 +104,13 @@ def read_reply(topic: str, payload: bytes) -> NodeReply | CrashReport | Refusal:
 
 def _read(decoder: msgspec.json.Decoder[_S], bad: str, topic: str, payload: bytes) -> _S | Refusal:
     if len(payload) > MAX_BATCH_BYTES:
-        return _refusal(TOO_LARGE, f"more than {MAX_BATCH_BYTES} bytes", topic, payload)
+        return refusal(TOO_LARGE, f"more than {MAX_BATCH_BYTES} bytes", topic, payload)
     try:
         version = _version.decode(payload).v
         if version != VERSION or isinstance(version, bool):
-            return _refusal(UNKNOWN_VERSION, f"v is {version!r}, expected {VERSION}", topic, payload)
+            return refusal(UNKNOWN_VERSION, f"v is {version!r}, expected {VERSION}", topic, payload)
         return decoder.decode(payload)
     except msgspec.ValidationError as error:
-        return _refusal(bad, str(error), topic, payload)
+        return refusal(bad, str(error), topic, payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _refusal(NOT_JSON, str(error), topic, payload)
-
-
-def _refusal(reason: str, detail: str, topic: str, payload: bytes) -> Refusal:
-    return Refusal(reason, detail[:200], topic, payload[:MAX_BATCH_BYTES])
+        return refusal(NOT_JSON, str(error), topic, payload)

@@ -40,11 +40,6 @@ class Outage:
         self._told: dict[str, float] = {}  # reason -> when
         self.reason: str | None = None  # why it does not work; None while it does
 
-    @property
-    def since_s(self) -> float:
-        """How long it has lasted; 0 while there is none."""
-        return 0.0 if self._since is None else self._now() - self._since
-
     def fails(self, reason: str, level: int = logging.WARNING) -> None:
         now = self._now()
         self.reason = reason

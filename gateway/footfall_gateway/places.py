@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FOREVER_MS = 1 << 62
 DOOR, PASSERS_BY = "door", "passers-by"  # what a barrier counts: visitors, or people who walk past outside
-ROLES = (DOOR, PASSERS_BY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from footfall_core import topic
 from footfall_core.payload import PayloadError, encode_ack
+from footfall_gateway.dating import EARLIEST_UTC_MS
 from footfall_gateway.health import NodeWatch
 from footfall_gateway.ingest import UNKNOWN_NODE, Batch, Refusal, receive
 from footfall_gateway.ledger import Ack, Ledger, LedgerError
@@ -29,9 +30,6 @@ __all__ = ["Receiver"]
 
 MOST_AT_ONCE = 1000  # messages in one transaction: bounds memory and how long an acknowledgement waits
 LOOK_S = 0.2  # how soon a stop is noticed
-EARLIEST_PLAUSIBLE_MS = (
-    1_577_836_800_000  # 2020-01-01: a gateway whose clock is before it does not know the time
-)
 TELL_AGAIN_S = 300.0  # the same refusal of the same node is a line in the log every five minutes
 MAX_TOLD = 1000
 
@@ -171,7 +169,7 @@ class Receiver:
             log.debug("node %s: %r", node, arrived.payload)
             return None
         utc = self._now_ms()
-        if utc < EARLIEST_PLAUSIBLE_MS:
+        if utc < EARLIEST_UTC_MS:
             self._tell(node, "time", "node %s asks the time, but this gateway's own clock is not set", node)
             return None
         if self._ledger.clock_gone_back(utc) is not None:

@@ -10,7 +10,6 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from footfall_core import beam
+from footfall_gateway.clock import utc_text
 from footfall_gateway.counting import (
     HOUR_MS,
     MAX_THREADS,
@@ -176,7 +176,7 @@ def _write(file: Any, beams: int, counted: Sequence[Buckets]) -> int:
     writer.writerow(["sensor", "hour_utc", *(["in", "out"] if beams == 2 else ["passed"]), "faults"])
     rows = 0
     for bucket in _added_up(counted):
-        hour = datetime.fromtimestamp(bucket.start_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        hour = utc_text(bucket.start_ms)
         counts = [bucket.went_in, bucket.went_out] if beams == 2 else [bucket.passed]
         writer.writerow([bucket.sensor, hour, *counts, bucket.faults])
         rows += 1

@@ -10,7 +10,6 @@ an error that nobody expected ends the process with status 1, and whoever starte
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +17,7 @@ from types import FrameType
 
 from footfall_core import topic
 from footfall_gateway.accounts import Accounts
-from footfall_gateway.clock import system_clock
+from footfall_gateway.clock import system_clock, utc_text
 from footfall_gateway.health import GatewayHealth, NodeWatch
 from footfall_gateway.ledger import Ledger, LedgerError
 from footfall_gateway.link import Inbox, Link
@@ -108,8 +107,8 @@ class Gateway:
             log.error(
                 "this gateway's clock has gone back: it says %s, and records were received until %s. No node is told the "
                 "time until it is right (timedatectl), or a person says that it is (footfall ledger trust-clock)",
-                _utc(now_ms),
-                _utc(latest_ms),
+                utc_text(now_ms),
+                utc_text(latest_ms),
             )
         for node in sorted({spool.node for spool in self.ledger.spools()} - self.places.nodes):
             log.warning(
@@ -166,10 +165,6 @@ class Gateway:
 
     def _write_health(self) -> None:
         self.health.write(self.clock())
-
-
-def _utc(ms: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))
 
 
 class _Job:

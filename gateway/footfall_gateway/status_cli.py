@@ -1,12 +1,12 @@
 """`footfall status`: nodes, missing records, refusals and what waits, in words."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from footfall_gateway.cli import DONE, FAILED, config_option, opened_ledger
+from footfall_gateway.clock import system_clock, utc_text
 from footfall_gateway.commissioning import CommissioningError, acceptance
 from footfall_gateway.node_book import NodeBook, NodeSummary
 from footfall_gateway.node_messages import UpdateState
@@ -30,7 +30,7 @@ def status(config: Path, *, crashes: bool) -> int:
     """
     with opened_ledger(config) as ledger:
         book = NodeBook(ledger)
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = system_clock()
         spools = ledger.spools()
         counters = ledger.counters()
         outbox = Outbox(ledger)
@@ -53,7 +53,7 @@ def status(config: Path, *, crashes: bool) -> int:
             if spool.lost:
                 click.echo(f"    gone for good: {spool.lost}")
         for one in ledger.waivers():
-            day = time.strftime("%Y-%m-%d", time.gmtime(one.waived_ms / 1000))
+            day = utc_text(one.waived_ms)[:10]
             click.echo(f"  {one.node}  {one.first}-{one.last} given up by {one.who} on {day}: {one.why}")
         for boot in ledger.undated():
             click.echo(
