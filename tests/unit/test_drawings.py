@@ -168,9 +168,19 @@ def test_the_board_holds_what_the_circuits_of_the_first_choice_have(language):
     roles = CHIPS["esp32"]["roles"]
     for role in ("outer", "inner", "status"):
         assert re.search(rf" {roles[role]}\b", said)
-    listed = (HARDWARE / f"wiring.{language}.md").read_text("utf-8")
-    assert re.search(r"(außen|outer) {outer}, (innen|inner) {inner} \|".format(**roles), listed)
-    assert re.search(r"\| (Pin|pin) {status} ".format(**roles), listed)
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_the_lists_of_connections_name_the_pins_of_the_table(language):
+    roles = CHIPS["esp32"]["roles"]
+    text = (HARDWARE / f"wiring.{language}.md").read_text("utf-8")
+    beams = "(außen|outer) {outer}, (innen|inner) {inner} \\|".format(**roles)
+    assert len(re.findall(beams, text)) == 2
+    assert len(re.findall("\\| (Pin|pin) {status} ".format(**roles), text)) == 2
+    assert re.search("\\| (Pin|pin) {carrier1} .(außen|outer). (und|and) {carrier2} ".format(**roles), text)
+    for kind, word in (("button", "Taste|button"), ("lamp", "Lampe|lamp")):
+        pins_of_all = ", ".join(str(roles[f"{kind}{n}"]) for n in range(1, 6))
+        assert re.search(rf"({word}) 1 (bis|to) 5: {pins_of_all} \|", text)
 
 
 # --------------------------------------------------------------------------------------------- currents and levels
