@@ -56,6 +56,7 @@ class LedgerError(Exception):
     def __init__(self, path: Path, what: str, *, temporary: bool = False, in_use: bool = False) -> None:
         super().__init__(f"ledger {path}: {what}")
         self.path = path
+        self.what = what
         self.temporary = temporary
         self.in_use = in_use
 

@@ -156,9 +156,8 @@ class Receiver:
         except LedgerError as error:
             if not error.temporary:
                 raise
-            self._outage.fails(
-                str(error), logging.ERROR
-            )  # a health point less; the next one comes in a minute
+            # a health point less; the next one comes in a minute
+            self._outage.fails(error.what, logging.ERROR)
         return None
 
     def _read_reply(self, node: str, arrived: Arrived) -> CrashReport | Refusal | None:
@@ -190,7 +189,7 @@ class Receiver:
             except LedgerError as error:
                 if not error.temporary:
                     raise
-                self._outage.fails(str(error), logging.ERROR)
+                self._outage.fails(error.what, logging.ERROR)
                 if self._stop.wait(backoff.next_s()):
                     return False
                 continue
@@ -231,7 +230,7 @@ class Receiver:
         except LedgerError as error:
             if not error.temporary:
                 raise
-            self._outage.fails(str(error), logging.ERROR)  # the nodes send again, and are answered then
+            self._outage.fails(error.what, logging.ERROR)  # the nodes send again, and are answered then
             return
         for ack in acks:
             if self._links.get(ack.node, link) is link:

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from footfall_gateway import cli
-from footfall_gateway.commissioning import ports
+from footfall_gateway.commissioning import node_cli, ports
 from footfall_gateway.commissioning.node_link import UsbLink
 from tests.device.a_node import BROKEN, FIRMWARE, INNER, NODE, a_node, put_firmware
 from tests.device.stand_in import StandInGateway
@@ -302,6 +302,23 @@ def test_logs_follow_a_node_over_the_broker_through_a_restart(tmp_path, micropyt
         finally:
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize(
+    ("happens", "words"),
+    [
+        ("os.unlink(sys.argv[2]);", "unplugged. Once it is plugged in again the node starts, and counts"),
+        ("", "the prompt has ended (OSError: [Errno 5] odd). The node was told to restart"),
+    ],
+)
+def test_a_prompt_that_breaks_off_is_said_in_words(tmp_path, micropython, monkeypatch, capfd, happens, words):
+    program = f"import os, sys\nif 'repl' in sys.argv: {happens} raise OSError(5, 'odd')"
+    monkeypatch.setattr(node_cli, "MPREMOTE", (sys.executable, "-c", program))
+    with a_node(tmp_path, micropython, None) as node:
+        assert cli._status(["node", "shell", "--port", node.port]) == 1
+    out, err = capfd.readouterr()
+    assert words in err
+    assert "Traceback" not in out + err
 
 
 @pytest.fixture

@@ -348,6 +348,7 @@ def test_nothing_is_acknowledged_or_given_back_while_the_ledger_cannot_be_writte
     while len(desk.diary) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     receiver.stop()
+    assert f" ledger {desk.ledger.path}: the disk is full; trying again" in f" {caplog.messages[0]}"
     assert desk.diary == [("stored", "3", "0"), ack(3), ("receipt", "7")]
     assert "the disk is full; trying again until it works" in caplog.text
 

@@ -4,6 +4,7 @@ Which node is meant, and the way to it: `node_target`. The conversation: `node_l
 Changes, and what comes of them: `node_change`.
 """
 
+import importlib.util
 import subprocess
 import sys
 import time
@@ -221,12 +222,15 @@ def shell(target: Target) -> None:
         if not isinstance(link, UsbLink):
             raise NodeError("a prompt needs the USB cable: footfall node shell --port PORT")
         port, name = link.port, link.name
+    if importlib.util.find_spec("mpremote") is None:
+        raise NodeError(f"mpremote, which shows the prompt, is not installed: {how_to_install('flash')}")
     click.echo(
         f"{name}: COUNTING STOPS NOW. Leave the prompt with Ctrl-]; then the node restarts and counts again."
     )
     longer = f"try:\n import machine; machine.WDT(timeout={WATCHDOG_MS})\nexcept Exception: pass"
     try:
-        done = subprocess.run([*MPREMOTE, "connect", port, "resume", "exec", longer, "repl"], check=False)
+        argv = [*MPREMOTE, "connect", port, "resume", "exec", longer, "repl"]
+        done = subprocess.run(argv, check=False, stderr=subprocess.PIPE, text=True, errors="replace")
     finally:
         restart = "import machine; machine.reset()"
         subprocess.run(
@@ -234,10 +238,13 @@ def shell(target: Target) -> None:
             check=False,
             capture_output=True,
         )
+    if done.returncode and not Path(port).exists():
+        raise NodeError(f"{port}: unplugged. Once it is plugged in again the node starts, and counts")
     if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
         raise NodeError(
-            f"mpremote ended with {done.returncode}; is it installed ({how_to_install('flash')})? The node was told to restart: "
-            "see that it counts with footfall node info, or press its reset button"
+            f"the prompt has ended ({said}). The node was told to restart: see that it counts with footfall node info, or press "
+            "its reset button"
         )
     click.echo(f"{name}: restarts; footfall node info --port {port} shows whether it counts")
 
