@@ -34,6 +34,7 @@ HEAP_KB = 192 + 48  # the prompt and the shims; and TLS, which on a chip has mem
 RESET_STATUS = 70  # machine.reset() of the shims ends the process with it
 EN_RISES_S = 0.4  # the capacitor at EN: GPIO0 is read within that time after EN was let go; long, as the lines come over TCP
 SYNC = b"\xc0\x00\x08\x24\x00"
+AWAY_S = 0.3  # a chip that is the USB device itself, from its restart until the computer has found it again
 LOOP_S = 0.25  # between two starts of a board that cannot boot
 POLL_S = 0.05  # how soon the end of the test is noticed
 
@@ -69,7 +70,14 @@ class VirtualChip:
     """A board with an empty flash, running. `url` is its port. All threads have ended when it is left."""
 
     def __init__(
-        self, folder: Path, micropython: parts.Micropython, chip="esp32", *, on_pty=False, running=False
+        self,
+        folder: Path,
+        micropython: parts.Micropython,
+        chip="esp32",
+        *,
+        on_pty=False,
+        running=False,
+        native_usb=False,
     ):
         self.chip = chip
         self.files = folder / "files"
@@ -104,14 +112,14 @@ class VirtualChip:
         self.dtr = self.rts = False
         self._always_runs = running  # as if MicroPython had been flashed before, whatever the flash says
         self._on_pty = on_pty
+        self._native_usb = (
+            native_usb  # the port goes with every start of the program, and comes back under another name
+        )
+        self._replug = False
         if on_pty:
-            self._master, slave = pty.openpty()
-            attributes = termios.tcgetattr(slave)
-            attributes[0] = attributes[1] = attributes[3] = 0
-            termios.tcsetattr(slave, termios.TCSANOW, attributes)
             self.url = str(folder / "port")
-            Path(self.url).symlink_to(os.ttyname(slave))
-            os.close(slave)
+            self.port = Path(self.url)  # where it is now
+            self._plug_in()
         else:
             self._listener = socket.create_server(("127.0.0.1", 0))
             self.url = f"rfc2217://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -123,9 +131,10 @@ class VirtualChip:
         return self
 
     def __exit__(self, *_):
-        if self._on_pty:
-            Path(self.url).unlink()  # before the terminal's number is free for another test's
-        self._closing = True
+        with self._sending:
+            self._closing = True
+            if self._on_pty:
+                self.port.unlink()  # before the terminal's number is free for another test's
         if not self._on_pty:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
@@ -143,9 +152,34 @@ class VirtualChip:
 
     # ---- the cable
 
+    def _plug_in(self):
+        self._master, slave = pty.openpty()
+        attributes = termios.tcgetattr(slave)
+        attributes[0] = attributes[1] = attributes[3] = 0
+        termios.tcsetattr(slave, termios.TCSANOW, attributes)
+        self.port.symlink_to(os.ttyname(slave))
+        os.close(slave)
+
+    def _go_and_come_back(self):
+        with self._sending:
+            if self._closing:
+                return
+            self.port.unlink()
+            os.close(self._master)
+            time.sleep(AWAY_S)
+            self.port = self.port.with_name(f"port{self.resets}")
+            self._plug_in()
+
+    def _restarted(self):
+        self.resets += 1
+        self._replug = self._native_usb
+
     def _serve_pty(self):
         """No lines here: esptool's first word brings the loader, and the end of its connection the program."""
         while not self._closing:
+            if self._replug:
+                self._replug = False
+                self._go_and_come_back()
             if not select.select([self._master], [], [], POLL_S)[0]:
                 continue
             try:
@@ -240,8 +274,8 @@ class VirtualChip:
         """As if EN was pulsed, with or without BOOT held."""
         with self._resetting:
             self._stop()
-            self.resets += 1
             if download:
+                self.resets += 1
                 self._mode = "rom"
                 self._stub = False
                 self._slip = None
@@ -253,6 +287,7 @@ class VirtualChip:
                 )
                 self._to_host(b"waiting for download\r\n")
                 return
+            self._restarted()
             self._mode = "run"
             self._runner = threading.Thread(target=self._run, args=(self._generation,), daemon=True)
             self._runner.start()
@@ -292,7 +327,7 @@ class VirtualChip:
                 return
             main = status == RESET_STATUS or not self._raw
             if status == RESET_STATUS:
-                self.resets += 1
+                self._restarted()
                 self._raw = False
                 self._to_host(ROM_LOG % (12, b"SW_CPU_RESET", 19, b"SPI_FAST_FLASH_BOOT"))
             else:

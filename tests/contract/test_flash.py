@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from footfall_core import record
 from footfall_core.spool import SegmentWriter
 from footfall_gateway.cli import main
-from footfall_gateway.commissioning import CommissioningError, flash_cli, provisioning, repl, self_test
+from footfall_gateway.commissioning import CommissioningError, flash_cli, ports, provisioning, repl, self_test
 from footfall_gateway.commissioning.chips import ESP32, ESP32C3, ESP32S3
 from footfall_gateway.commissioning.copying import Copier, current_slot
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, loader
@@ -778,3 +778,49 @@ def test_the_board_is_brought_into_download_mode_by_its_two_lines(make_board):
     assert re.search(r"^Connected to ESP32 on", said, re.MULTILINE), said
     assert "24:6f:3c:71:bf:4a" in said
     assert board.resets >= 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyserial's RFC 2217
+def test_a_node_at_another_computers_port_tests_itself_too(make_board):
+    board = make_board(on_pty=False, running=True)
+    put_firmware(board)
+    found = self_test.self_test(board.url, lambda: None)
+    assert ("flash", True) in [(one.name, one.ok) for one in found]
+
+
+@pytest.fixture
+def native(make_board, mocker):
+    """A chip that is the USB device itself: its port goes with every start, and comes back under another name."""
+
+    def make(**how):
+        board = make_board(native_usb=True, **how)
+
+        class Found:
+            vid, pid, serial_number, location = 0x303A, 1, "246f3c71bf4a", "1-2"
+            device = property(lambda _: str(board.port))
+
+        mocker.patch("serial.tools.list_ports.comports", return_value=[Found()])
+        return board
+
+    return make
+
+
+def test_a_chip_whose_port_comes_back_under_another_name_is_followed_to_the_end(
+    native, new_image, settings, little_firmware
+):
+    board = native()
+    code, said = run("--micropython", new_image, "--settings", settings(), "--no-test")
+    assert code == 0, said
+    content = new_image.read_bytes()
+    assert board.flash[0x1000 : 0x1000 + len(content)] == content
+    assert (board.files / "slots/a/app.mpy").exists()
+    assert board.resets > 3
+
+
+def test_the_self_test_waits_for_a_port_that_goes_when_the_node_starts(native):
+    board = native(running=True)
+    ports.check_usable(board.url)
+    put_firmware(board)
+    found = self_test.self_test(board.url, lambda: None)
+    assert ("flash", True) in [(one.name, one.ok) for one in found]
+    assert str(board.port) != board.url
