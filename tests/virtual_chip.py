@@ -34,7 +34,7 @@ HEAP_KB = 192 + 48  # the prompt and the shims; and TLS, which on a chip has mem
 RESET_STATUS = 70  # machine.reset() of the shims ends the process with it
 EN_RISES_S = 0.4  # the capacitor at EN: GPIO0 is read within that time after EN was let go; long, as the lines come over TCP
 SYNC = b"\xc0\x00\x08\x24\x00"
-AWAY_S = 0.3  # a chip that is the USB device itself, from its restart until the computer has found it again
+LEAVES_S, AWAY_S = 0.4, 0.3  # a chip that is the USB device itself: until the computer has noticed its restart; found it again
 LOOP_S = 0.25  # between two starts of a board that cannot boot
 POLL_S = 0.05  # how soon the end of the test is noticed
 
@@ -161,6 +161,7 @@ class VirtualChip:
         os.close(slave)
 
     def _go_and_come_back(self):
+        time.sleep(LEAVES_S)
         with self._sending:
             if self._closing:
                 return

@@ -24,6 +24,7 @@ __all__ = ["ChipSeen", "Esptool"]
 FAST_BAUD = 460_800  # the fastest that every USB chip of _BRIDGES takes
 SECTOR = 4096
 CONNECT_ATTEMPTS = 7
+ATTEMPTS = 3
 
 Progress = Callable[[float], None]  # 0 to 1
 
@@ -107,6 +108,21 @@ class Esptool:
     def _run(
         self, first: Sequence[str], command: Sequence[str] = (), progress: Progress | None = None
     ) -> str:
+        """Run esptool; what it said. It is run again if the port went away meanwhile: a chip that is the USB device itself is
+        still leaving it when the last run has just let it start. All that esptool does here may be repeated."""
+        for _ in range(ATTEMPTS):
+            code, said = self._run_once(first, command, progress)
+            if code == 0:
+                return said
+            if not re.search(
+                r"Could not open|Input/output error|No such file|No such device|disconnected", said
+            ):
+                break
+        raise self._failure(said)
+
+    def _run_once(
+        self, first: Sequence[str], command: Sequence[str], progress: Progress | None
+    ) -> tuple[int, str]:
         argv = [sys.executable, "-m", "esptool", "--port", check_usable(self._device)]
         argv += [*self._options, *first, *command]
         environment = {
@@ -131,11 +147,9 @@ class Esptool:
             except BaseException:
                 process.terminate()
                 raise
-        if process.returncode:
-            raise self._failure(said)
-        if progress is not None:
+        if progress is not None and process.returncode == 0:
             progress(1.0)
-        return said
+        return process.returncode, said
 
     def _failure(self, said: str) -> CommissioningError:
         """What esptool's last words mean."""
