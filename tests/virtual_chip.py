@@ -34,7 +34,8 @@ HEAP_KB = 192 + 48  # the prompt and the shims; and TLS, which on a chip has mem
 RESET_STATUS = 70  # machine.reset() of the shims ends the process with it
 EN_RISES_S = 0.4  # the capacitor at EN: GPIO0 is read within that time after EN was let go; long, as the lines come over TCP
 SYNC = b"\xc0\x00\x08\x24\x00"
-LEAVES_S, AWAY_S = 0.4, 0.3  # a chip that is the USB device itself: until the computer has noticed its restart; found it again
+LEAVES_S = 0.4  # from a restart of a chip that is the USB device itself until the computer has noticed
+AWAY_S = 0.3  # ... and until it has found it again
 LOOP_S = 0.25  # between two starts of a board that cannot boot
 POLL_S = 0.05  # how soon the end of the test is noticed
 

@@ -758,7 +758,7 @@ def test_a_tool_that_is_missing_is_told_with_what_to_install(package, node, monk
         monkeypatch.setattr(
             "importlib.util.find_spec", lambda name: None if name == "esptool" else real(name)
         )
-        with pytest.raises(CommissioningError, match=r"esptool.*not installed\n.*footfall\[flash\]"):
+        with pytest.raises(CommissioningError, match=r"esptool.*not installed\n.*\[flash\]"):
             Esptool(node.url)
     else:
         for module in [name for name in sys.modules if name.split(".")[0] == "mpremote"]:
