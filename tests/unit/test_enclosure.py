@@ -179,6 +179,25 @@ def test_a_lid_goes_into_its_box(lid, box, thick):
     assert not solid(box, rim).any()
 
 
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_a_screw_finds_the_keyholes_where_the_page_says(language):
+    told = [
+        int(number)
+        for number in re.findall(
+            r"(\d+) mm(?: Abstand| apart)?\)", (HARDWARE / f"enclosure.{language}.md").read_text("utf-8")
+        )
+    ]
+    box = mesh_of("node_box")
+    length, depth, _ = enclosure.extent(box)
+    for apart in told[:2]:
+        left = apart == told[0]
+        at = [(1.2, depth / 2 + d, enclosure.AXIS + 4) if left else (length / 2 + d, depth - 1.2, enclosure.AXIS + 4)
+              for d in (-apart / 2, apart / 2)]  # fmt: skip
+        assert not solid(box, np.array(at)).any()
+        shaft = [(x + (0 if left else 3), y + (3 if left else 0), z) for x, y, z in at]
+        assert solid(box, np.array(shaft)).all()  # narrow up here: the head does not slip through
+
+
 def test_something_that_is_too_large_for_the_box_is_seen():
     box = mesh_of("node_box")
     size = enclosure.extent(box)
