@@ -362,6 +362,37 @@ def test_a_press_counts_once_lights_its_lamp_and_mashing_is_counted_apart(world,
     assert lit[0][1] < 300
 
 
+def test_a_question_changed_over_the_config_topic_holds_for_the_votes_after_it_and_for_none_before(
+    world, mosquitto, gateway
+):
+    w = world(mosquitto, buttons=[25, 26, 27], lamps=[18, 19, 21], question=3)
+    w.board.set_pins({25: UP, 26: UP, 27: UP})
+
+    def vote(pin: int) -> None:
+        mark = w.board.console_mark()
+        t_ms = w.timeline.now_ms() + 4000  # the lockout of the one before is over
+        w.board.schedule_edges([(t_ms, pin, DOWN), (t_ms + 150, pin, UP)])
+        w.board.wait_for_console("press t=", since=mark)
+        w.timeline.sleep_ms(FLUSHED_MS)
+
+    w.board.start()
+    w.board.wait_for_console("broker: connected")
+    vote(25)
+    gateway.wait("the first vote", lambda: len(gateway.of_kind("B")) == 1)
+    w.relay.refuse()
+    vote(26)  # arrives when the question has long been another one
+    gateway.send(NODE, "config", {"v": 1, "rev": 1, "question": 4}, retain=True)
+    w.relay.restore()
+    gateway.wait("it has the new question", lambda: gateway.states[-1].get("rev") == 1)
+    vote(27)
+    w.board.restart()
+    w.board.wait_for_console("boot 2")
+    w.timeline.sleep_ms(FLUSHED_MS)
+    vote(25)
+    gateway.wait("all votes", lambda: len(gateway.of_kind("B")) == 4)
+    assert [vote[2:] for vote in gateway.of_kind("B")] == [[0, 3], [1, 3], [2, 4], [0, 4]]
+
+
 def test_a_blocked_beam_is_a_fault_and_not_a_person(world, mosquitto, gateway):
     w = world(mosquitto, rate=20)
     w.board.start()
