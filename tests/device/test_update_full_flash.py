@@ -55,9 +55,8 @@ async def quiet():
     pass
 
 count(order["before"])
-taking = update.Update(
-    order["wanted"], "b", order["key"], {"version": "0.1.0", "chip": "linux", "loader": 1}, ask, quiet, room, lambda percent: None
-)
+runs = {"version": "0.1.0", "chip": "linux", "loader": 1}
+taking = update.Update(order["wanted"], "b", lambda: order["key"], lambda: runs, ask, quiet, room, lambda percent: None)
 try:
     asyncio.run(taking.run())
     end = "whole"
