@@ -258,7 +258,7 @@ def test_the_self_test_sees_a_hand_in_the_beam_and_takes_no_press_for_a_vote(des
         for i, pin in enumerate([BUTTONS[0], BUTTONS[0], BUTTONS[1]]):
             press(d, pin, 2000 + 500 * i)
         t_ms = d.timeline.now_ms() + 2000
-        d.board.schedule_edges([(t_ms, OUTER, BROKEN), (t_ms + 60, OUTER, FREE)])
+        d.board.schedule_edges([(t_ms, OUTER, BROKEN), (t_ms + 1000, OUTER, FREE)])  # a hand; it only looks
         told = results(d.until(lambda: next((one for one in d.answers if one.get("id") == "t"), None)))
         assert told["button 0"] == (True, "pressed and released")
         assert told["button 1"] == (True, "pressed and released")

@@ -130,7 +130,8 @@ def test_people_outside_the_capture_rate_and_a_question_that_changes_at_midnight
             HOURS[2]: (0, 0),  # the two minutes before the beam counted as blocked and after it was free
             HOURS[3]: (3, 1),
         }
-        assert doors[HOURS[2]]["covered_s"] == 120
+        # the clock was learned over a network that takes a second at this rate, on a busy machine a few
+        assert abs(doors[HOURS[2]]["covered_s"] - 120) <= 5
         assert rig.hours("street") == []
         outside = {row["time"]: row for row in rows(influxdb, "passersby_hour", "passers_by, covered_s")}
         assert {at: row["passers_by"] for at, row in outside.items()} == {
