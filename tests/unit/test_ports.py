@@ -83,6 +83,16 @@ def test_without_a_board_it_asks_for_a_cable_with_data_lines(plugged_in):
     assert "cable one with data lines (many that charge a phone have none)" in caught.value.lines[1]
 
 
+def test_a_port_with_a_usb_chip_that_is_not_known_is_named(plugged_in):
+    plugged_in(MODEM, PRINTER)
+    with pytest.raises(CommissioningError) as caught:
+        ports.choose(None, None)
+    assert (
+        caught.value.lines[-1]
+        == "There is /dev/ttyACM1 (2341:0043): if that is the board, name it with --port"
+    )
+
+
 def test_a_port_that_is_named_is_taken_whatever_sits_there(plugged_in):
     plugged_in(CP2102)
     assert ports.choose("/dev/ttyS7", None).device == "/dev/ttyS7"

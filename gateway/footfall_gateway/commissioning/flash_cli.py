@@ -460,7 +460,7 @@ class Flashing:
         self._say(
             "[bold green]The node counts.[/]"
             if well
-            else "[bold]The node counts; look at the lines with ✗.[/]"
+            else "[bold]Look at the lines with ✗[/]; `footfall flash` given again tests again."
         )
         return well
 

@@ -75,7 +75,7 @@ def choose(wanted: str | None, ask: Callable[[Sequence[Port]], Port] | None) -> 
             "no board found on any USB port",
             "Is it plugged in? Is the cable one with data lines (many that charge a phone have none)? Try another cable,",
             "and another socket, without a hub. On Windows and macOS the board's USB chip may need its driver (CP210x, CH340).",
-            "If you know the port: --port " + ("COM5" if os.name == "nt" else "/dev/ttyUSB0"),
+            _not_known() or "If you know the port: --port " + ("COM5" if os.name == "nt" else "/dev/ttyUSB0"),
         )
     if len(ports) == 1:
         return ports[0]
@@ -84,6 +84,16 @@ def choose(wanted: str | None, ask: Callable[[Sequence[Port]], Port] | None) -> 
             f"{len(ports)} boards found:", *(f"  {port}" for port in ports), "Say which one: --port PORT"
         )
     return ask(ports)
+
+
+def _not_known() -> str:
+    """The USB serial ports whose chip is none that boards usually have."""
+    others = [
+        f"{info.device} ({info.vid:04x}:{info.pid:04x})"
+        for info in list_ports.comports()
+        if info.vid is not None
+    ]
+    return f"There is {', '.join(others)}: if that is the board, name it with --port" if others else ""
 
 
 def check_usable(device: str) -> str:
