@@ -14,6 +14,7 @@ from footfall_gateway.cli import cli
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.bundle import Bundle, make_bundle, read_bundle
 from footfall_gateway.commissioning.device_files import DeviceFile
+from footfall_gateway.commissioning.node_words import update_words
 from footfall_gateway.commissioning.provisioning import update_key_file
 from footfall_gateway.commissioning.signing import create_key, load_key, public_half
 from footfall_gateway.commissioning.update_sender import Sender
@@ -289,3 +290,15 @@ def test_a_node_that_never_comes_back_is_not_waited_for_for_ever(bundle):
     with pytest.raises(CommissioningError, match="not known which firmware it runs"):
         sender(script, bundle).run()
     assert script.now < 3000
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"version": "0.2.0", "percent": 40}, "0.2.0 arrives: 40 %"),
+        ({"version": "0.2.0", "percent": 100}, "0.2.0 on trial until the gateway has its first records"),
+        ({"version": None, "error": "slot b: ValueError"}, "? failed: slot b: ValueError"),
+    ],
+)
+def test_info_says_how_an_update_stands(told, words):
+    assert update_words(told) == words

@@ -5,7 +5,15 @@ from typing import Any
 
 from footfall_gateway.outage import spoken
 
-__all__ = ["align_line", "config_lines", "connection_words", "info_lines", "settable", "summary_line"]
+__all__ = [
+    "align_line",
+    "config_lines",
+    "connection_words",
+    "info_lines",
+    "settable",
+    "summary_line",
+    "update_words",
+]
 
 CHATTER = 2  # changes a second of a beam that nobody breaks
 PANEL = ("question", "lockout_ms", "debounce_ms")
@@ -25,6 +33,8 @@ def info_lines(told: Mapping[str, Any]) -> list[str]:
         lines.append(f"               the last new connection was given up: {told['connect_error']}")
     if told.get("trial"):
         lines.append("               a new connection is on trial")
+    if told.get("update"):
+        lines.append(f"  update       {update_words(told['update'])}")
     spool = told["spool"]
     lines.append(
         f"  records      {spool['next'] - 1} so far, {spool['depth']} wait for the gateway, {spool['lost']} lost (spool {spool['id']})"
@@ -45,6 +55,19 @@ def info_lines(told: Mapping[str, Any]) -> list[str]:
     if told.get("config_error"):
         lines.append(f"               the last configuration was refused: {told['config_error']}")
     return lines
+
+
+def update_words(update: Mapping[str, Any]) -> str:
+    """An update of the firmware, as `info` and the state tell it (docs/wire.md)."""
+    version = update.get("version") or "?"
+    if update.get("error"):
+        return f"{version} failed: {update['error']}"
+    percent = update.get("percent") or 0
+    return (
+        f"{version} on trial until the gateway has its first records"
+        if percent == 100
+        else f"{version} arrives: {percent} %"
+    )
 
 
 def config_lines(told: Mapping[str, Any]) -> list[str]:
