@@ -33,10 +33,11 @@ from footfall_gateway.outage import Outage
 from footfall_gateway.settings import MqttSettings, Secret
 from footfall_gateway.toml_reader import reason
 
-__all__ = ["MqttLink", "failure", "identify", "probe", "refusal", "tls_context"]
+__all__ = ["ENDED_AT_ONCE", "MqttLink", "failure", "identify", "probe", "refusal", "tls_context"]
 
 SUBSCRIPTIONS = tuple(f"footfall/1/+/{leaf}" for leaf in (topic.RECORDS, topic.STATE, topic.REPLY))
 RETRY_FIRST_S, RETRY_LIMIT_S = 1, 30
+ENDED_AT_ONCE = "it ends the connection before it has begun; does this port want TLS?"
 CONNECT_TIMEOUT_S = 10.0
 UNCONFIRMED_MESSAGES = (
     200  # acknowledgements to nodes under way at once; paho's 20 would be one round trip per 20
@@ -177,7 +178,7 @@ class MqttLink:
         if self._leaving or refused:
             return
         if lasted_s is None:
-            self._outage.fails("it ends the connection before it has begun; does this port want TLS?")
+            self._outage.fails(ENDED_AT_ONCE)
             return
         self._quick_losses = self._quick_losses + 1 if lasted_s < QUICK_LOSS_S else 0
         if self._quick_losses >= QUICK_LOSSES:
@@ -209,9 +210,7 @@ def probe(settings: MqttSettings, password: Secret | None) -> str | None:
     client.on_connect = lambda _client, _userdata, _flags, code, _properties: answer.put(
         refusal(code, settings) if code.is_failure else None
     )
-    client.on_disconnect = lambda _client, _userdata, _flags, code, _properties: answer.put(
-        f"connection lost ({str(code).lower()})"
-    )
+    client.on_disconnect = lambda *_: answer.put(ENDED_AT_ONCE)
     try:
         client.connect(settings.host, settings.effective_port)
     except OSError as error:

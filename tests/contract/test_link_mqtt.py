@@ -351,6 +351,11 @@ def test_the_probe_tells_and_does_not_disturb_a_running_gateway(make_mosquitto, 
     node.close()
 
 
+def test_the_probe_without_tls_of_a_broker_that_wants_it_asks_for_it(make_mosquitto):
+    broker = make_mosquitto(ca=trustme.CA())
+    assert "does this port want TLS?" in probe(MqttSettings(host=HOST, port=broker.port), None)
+
+
 def test_the_probe_of_something_that_is_no_broker_ends(monkeypatch):
     monkeypatch.setattr("footfall_gateway.link_mqtt.CONNECT_TIMEOUT_S", 1.0)
     with socket.create_server((HOST, 0)) as listener:

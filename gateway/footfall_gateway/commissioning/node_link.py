@@ -34,7 +34,7 @@ from footfall_core.payload import MAX_BATCH_BYTES, VERSION, PayloadError
 from footfall_core.record import FAULT, PASSAGE
 from footfall_gateway.commissioning import CommissioningError, ports
 from footfall_gateway.ingest import BadRecord, read_batch
-from footfall_gateway.link_mqtt import failure, identify, refusal
+from footfall_gateway.link_mqtt import ENDED_AT_ONCE, failure, identify, refusal
 from footfall_gateway.link_serial import Lines, decode_line, encode_line
 from footfall_gateway.settings import MqttSettings, Secret
 
@@ -562,7 +562,7 @@ def _connected(
         _client: paho.Client, _data: object, _flags: object, code: ReasonCode, _properties: object
     ) -> None:
         if not subscribed.is_set():
-            problems.append("it ends the connection before it has begun; does this port want TLS?")
+            problems.append(ENDED_AT_ONCE)
             subscribed.set()
         elif code.is_failure:
             lost(f"connection lost ({str(code).lower()}); start again")
