@@ -431,6 +431,7 @@ SHORT = 7
     ("document", "heading", "sources"),
     [
         ("docs/node.md", "When it says", ["gateway/footfall_gateway/**/*.py"]),
+        ("docs/node.de.md", "Wenn es sagt", ["gateway/footfall_gateway/**/*.py"]),
         ("docs/gateway.md", "When it says", ["gateway/footfall_gateway/*.py"]),
         ("docs/firmware.md", "5. See it count", ["firmware/*.py", "firmware/*/*.py", "gateway/**/*.py"]),
         ("docs/firmware.md", "When it says", ["gateway/footfall_gateway/commissioning/*.py"]),
