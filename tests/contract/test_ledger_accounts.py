@@ -308,6 +308,18 @@ def test_a_door_entered_later_gets_what_its_barrier_counted_before(bench: Bench)
     assert [(hour.door, hour.bucket.n_in) for hour in _hours(bench)] == [("main", 0), ("side", 1)]
 
 
+def test_who_passes_in_the_very_moment_in_which_a_node_moves_is_counted_at_the_new_door_only(
+    bench: Bench,
+) -> None:
+    moved_ms = NINE + 5 * MINUTE
+    bench.settle(
+        Placement("lab", "main", "ff-1", 0),
+        Placement("lab", "side", "ff-1", 0, valid_from_ms=moved_ms),
+    )
+    bench.send(passed_in(4), passed_in(5), passed_in(6), alive(15, 0))
+    assert [(hour.door, hour.bucket.n_in) for hour in _hours(bench)] == [("main", 1), ("side", 2)]
+
+
 def test_a_wide_door_adds_its_barriers_and_is_watched_while_both_watch(path: Path) -> None:
     bench = Bench(path, MAIN, Placement("lab", "main", "ff-2", 1))
     bench.send(passed_in(3), alive(15, 0))

@@ -133,6 +133,116 @@ show([before, door.since_ms, door.lost_edges()])
     assert lost == 5
 
 
+FAKE_TIME = """
+now = 5000
+def go(ms, state=None):
+    # Ticks every 100 ms as the door's task gives them; then the beams change to `state`
+    global now
+    until = now + ms
+    while now < until:
+        now = min(now + 100, until)
+        door.tick()
+    if state is not None:
+        inputs.state = state
+        inputs.edges.append((now, state))
+        door.tick()
+import node.clock
+door_module.ticks_ms = node.clock.ticks_ms = lambda: now
+uptime = Uptime()
+door = door_module.Door(0, inputs, limits, records.append, uptime)
+for _ in range(100):
+    go(10, 1 - inputs.state)
+"""
+
+
+def test_who_stands_in_the_door_when_the_flickering_ends_is_not_counted_and_the_next_one_is(run_on_board):
+    seen = run_on_board(
+        DOOR
+        + FAKE_TIME
+        + """
+go(70000, 1)
+noisy = door.noisy()
+go(45000)
+noisy_later = door.noisy()
+go(100, 3); go(100, 2); go(100, 0); go(2000)
+counted = [one for one in records if one[1] == "P"]
+go(100, 1); go(100, 3); go(100, 2); go(100, 0); go(2000)
+show([noisy, noisy_later, counted, [one[1:4] for one in records]])
+"""
+    )
+    assert seen == [1, 0, [], [["F", 0, 0], ["F", 0, 0], ["P", 0, 1]]]
+
+
+def test_a_beam_that_flickers_and_is_then_blocked_is_one_fault_until_it_is_free(run_on_board):
+    seen = run_on_board(
+        DOOR
+        + "limits = dict(limits, blocked_after_ms=5000)\n"
+        + FAKE_TIME
+        + """
+go(10, 1)
+go(100000)
+before = door.faults(), door.noisy()
+go(10, 0)
+go(1000)
+show([before, door.faults(), [one[1:] for one in records]])
+"""
+    )
+    assert seen == [[1, 0], 0, [["F", 0, 0, 1], ["F", 0, 0, 0]]]
+
+
+def test_counting_without_a_break_begins_with_the_latest_break_of_any_door(run_on_board):
+    seen = run_on_board(
+        """
+from node.journal import Journal
+class Spool:
+    lifetime_in, lifetime_out = 3, 2
+    def append(self, values):
+        show(values)
+class Uptime:
+    def now(self):
+        return 9000
+class Door:
+    def __init__(self, since_ms):
+        self.since_ms = since_ms
+Journal(Spool(), Uptime(), [Door(50), Door(700), Door(60)]).note_alive()
+"""
+    )
+    assert seen == [9000, "A", 700, 3, 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"v":1,"rev":9,"question":4,"barriers":[{"glitch_ms":9},{"glitch_ms":-1}]}',
+        '{"v":1,"rev":9,"question":4,"barriers":[{"glitch_ms":9,"min_block_ms":true}]}',
+        '{"v":1,"rev":9,"question":4,"barriers":[{},{},{}]}',
+        '{"v":1,"rev":9,"question":4,"lockout_ms":"x","barriers":[{"glitch_ms":9}]}',
+        '{"v":1,"question":4,"barriers":[{"glitch_ms":9}]}',
+        '{"v":1,"rev":9,"question":4,"barriers":[{"glitch_ms":9}',
+    ],
+)
+def test_of_a_configuration_that_is_refused_nothing_is_taken_and_nothing_kept(run_on_board, flash, text):
+    before, after, told, error = run_on_board(
+        """
+from node import config, remote
+settings = config.Settings("ff-test")
+settings.barriers.append(dict(settings.barriers[0]))
+def all_of_it():
+    return [sorted(barrier.items()) for barrier in settings.barriers] + [settings.question, settings.lockout_ms, settings.revision]
+before = all_of_it()
+told = []
+taker = remote.Remote(settings, told.append)
+taker.received(sys.argv[1])
+show([before, all_of_it(), told, taker.error])
+""",
+        text,
+    )
+    assert after == before
+    assert told == [False]
+    assert error
+    assert not (flash / "remote.json").exists()
+
+
 def test_new_limits_wait_until_nobody_is_in_the_door(run_on_board):
     seen = run_on_board(
         DOOR

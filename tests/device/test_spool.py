@@ -314,6 +314,42 @@ for i in range(1200):
     assert count == 1 + 1200 - values[2]
 
 
+def test_where_the_newest_header_is_damaged_no_number_that_it_may_have_held_is_used_again(
+    run_on_board, flash
+):
+    written = run_on_board(
+        SUMMARY
+        + """
+spool = Spool()
+spool.open()
+for i in range(300):
+    spool.append((1000 * i, "P", 0, 1, 400))
+spool.flush()
+show(spool.next_seq)
+"""
+    )
+    newest = max(flash.glob("spool/*/*.seg"))
+    data = bytearray(newest.read_bytes())
+    data[1] ^= 0x10
+    newest.write_bytes(data)
+    again, count, last, lost = run_on_board(
+        SUMMARY
+        + """
+spool = Spool()
+spool.open()
+again = spool.next_seq
+spool.append((5, "P", 0, 1, 400))
+spool.flush()
+show([again] + summary(spool))
+"""
+    )
+    assert again >= written
+    assert last == again
+    ((gap, values),) = lost
+    assert gap + values[2] == again
+    assert count == 1 + 1
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -573,11 +573,27 @@ def test_where_the_spool_cannot_be_read_safe_mode_counts_into_another_one(world,
     assert (flash / "spool/8f3a01c2").is_dir()
 
 
-def test_a_firmware_that_hangs_is_restarted_by_the_watchdog_and_the_boot_says_so(make_board, flash):
+HANG = """
+import time
+fed = Node.keep_watch
+async def hang():
+    await asyncio.sleep(%d)
+    while True:
+        time.sleep(1)
+async def feed_and_hang(self):
+    asyncio.create_task(hang())
+    await fed(self)
+Node.keep_watch = feed_and_hang
+"""
+
+
+@pytest.mark.parametrize("after_s", [30, 100])
+def test_a_firmware_that_hangs_is_restarted_by_the_watchdog_and_the_boot_says_so(make_board, flash, after_s):
+    """After 100 s, too: a run is healthy only from two minutes on."""
     (flash / "config.json").write_text('{"watchdog_s":40}')
-    hang = "\nimport time\nasync def hang(self):\n    await asyncio.sleep(30)\n    while True: time.sleep(1)\nNode.keep_watch = hang\n"
-    board = make_board({"a": APP + hang}, rate=200)
+    board = make_board({"a": APP + HANG % after_s}, rate=200)
     board.start()
+    board.wait_for_console("watchdog: not fed for 40000 ms")  # its own, not the loader's of three minutes
     board.wait_for_console(r"boot 2 \(watchdog\)")
     board.wait_for_console(r"boot 4 \(watchdog, safe mode\)")
 
