@@ -9,7 +9,7 @@ status    the state topic                                        console   the U
 commands  the command topic                                      flash     small files that are never half
 supervise tasks that must not end                                beacon    the status lamp, aligning
 boot      what the loader says and is told                       remote    settings in memory, changed by the config topic
-memory    whether the heap is large enough to go on
+memory    whether the heap is large enough to go on         wake      a flag to wait for, but not for ever
 
 Loaded when they are needed, and forgotten again: config, info, logbook, selftest, connect, crash (tells the gateway
 of crashes); updater, update, head, signature and trial for a new firmware.

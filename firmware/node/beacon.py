@@ -16,7 +16,9 @@ import asyncio
 from micropython import const
 
 import node as package
+from node.wake import Wake
 
+NOTHING_TO_SHOW_MS = const(60000)  # without a lamp; aligning wakes it
 HOLD_MS = const(5000)  # of the BOOT button: nobody leans on it for so long by mistake
 
 
@@ -34,7 +36,7 @@ class Beacon:
         self._report = report
         self._aligning = None
         self._blinks = 0
-        self._wake = asyncio.Event()
+        self._wake = Wake()
 
     def align(self, on):
         """Begin, go on, or end aligning; the answer has the beams, and the changes of each since the answer before."""
@@ -79,7 +81,7 @@ class Beacon:
                 if not await aligning.look() and aligning is self._aligning:
                     self.align(False)
             elif not self._lamp:
-                await self._wake.wait()
+                await self._pause(NOTHING_TO_SHOW_MS)
             elif self._blinks:
                 self._blinks -= 1
                 await self._flash(150, 150)
@@ -103,7 +105,4 @@ class Beacon:
         await self._pause(dark_ms)
 
     async def _pause(self, ms):
-        try:
-            await asyncio.wait_for_ms(self._wake.wait(), ms)
-        except asyncio.TimeoutError:
-            pass
+        await self._wake.within(ms)

@@ -5,7 +5,6 @@ ESP32's clock goes on through a reset, but forgets the time when the power goes;
 last time learned is kept in flash as "not earlier than this", and the board's clock starts from there.
 """
 
-import asyncio
 from time import ticks_diff, ticks_ms
 
 from micropython import const
@@ -13,6 +12,7 @@ from micropython import const
 from footfall_core import record
 from footfall_core.beam import ticks_elapsed
 from node import flash
+from node.wake import Wake
 
 ASK_AGAIN_S = const(3600)  # a crystal of 20 ppm drifts by 72 ms an hour
 RETRY_S = const(20)
@@ -57,7 +57,7 @@ class TimeKeeper:
         self._report = report
         self._asked_at = None
         self._learned = None  # (ms since boot, UTC ms) of the latest answer
-        self._wake = asyncio.Event()
+        self._wake = Wake()
 
     def start(self, board_utc_ms, went_on, built_utc_ms, set_clock):
         """Begin with what the board's clock shows. If it was right before a reset and went on since, records are dated by it
@@ -101,10 +101,7 @@ class TimeKeeper:
 
     async def _woken(self, within_s):
         """Wait for a connection or an answer, but not for ever."""
-        try:
-            await asyncio.wait_for(self._wake.wait(), within_s)
-        except asyncio.TimeoutError:
-            pass
+        await self._wake.within(within_s * 1000)
         self._wake.clear()
 
     def answered(self, values):

@@ -1,17 +1,13 @@
-"""The head of an update's bundle: is it genuine, and is the bundle for this node? update.py asks before it takes any file.
+"""The head of an update's bundle: is the bundle for this node? update.py asks before it takes any file, and after signature.py.
 
-Loaded for that moment only, and signature.py within it: the transfer before and after needs the memory for itself.
+Loaded for that moment only: the transfer before and after needs the memory for itself.
 """
 
-import asyncio
-import gc
-import hashlib
 import json
 import sys
 
 from micropython import const
 
-from node import forget
 from node.update import FOLDERS_BYTES, HEAD, RefusedError, size_of
 
 _FORMAT = const(1)
@@ -19,45 +15,17 @@ _MOST_FILES = const(200)
 _BLOCK = const(4096)
 
 
-async def genuine(key):
-    """The head's first line as a dict, and how many lines follow, once the signature under all of them has been found right.
+def files_of(update, runs):
+    """How many files the bundle has; RefusedError where it, genuine as it is, is not for this node.
 
-    key(): the modulus of the key that signs for this node, in hex.
+    update: the update.Update whose bundle it is. runs: what this node is: version, chip, loader.
     """
-    digest = hashlib.sha256()
-    lines = -1
-    first = line = b""
+    files = -2  # two of the head's lines are none
     with open(HEAD, "rb") as f:
-        while True:
-            following = f.readline()  # a limit would be taken from the heap each time, in one piece
-            if not following:
-                break
-            if line:
-                digest.update(line)
-                lines += 1
-            first = first or following
-            line = following
-            await asyncio.sleep_ms(0)
-    from node import signature
-
-    try:
-        found = signature.genuine(key(), line.strip(), digest.digest())
-        line = following = None  # numbers of twice the key's length want a piece of heap each
-        gc.collect()
-        good = await found
-    finally:
-        signature = None
-        forget("node.signature")
-    if not good:
-        raise RefusedError("the signature does not fit this node's update key")
-    return json.loads(first), lines
-
-
-def suits(head, files, update, runs):
-    """RefusedError where this bundle, genuine as it is, is not for this node.
-
-    head, files: as from `genuine`. update: the update.Update whose bundle it is. runs: what this node is: version, chip, loader.
-    """
+        head = json.loads(f.readline())
+        f.seek(0)
+        while f.readline():
+            files += 1
     if head.get("ffu") != _FORMAT:
         raise RefusedError("format %s of bundles is not known here" % head.get("ffu"))
     if head["version"] != update.version:
@@ -84,6 +52,7 @@ def suits(head, files, update, runs):
     if size != head["bytes"] or update.head_bytes + size != update.size:
         raise RefusedError("its list of files does not come to its length")
     update.expect_room(wanted)
+    return files
 
 
 def _as_numbers(version):

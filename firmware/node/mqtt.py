@@ -16,6 +16,8 @@ from time import ticks_diff, ticks_ms
 
 from micropython import const
 
+from node.wake import Wake
+
 MAX_INCOMING_BYTES = const(
     2048
 )  # a retained configuration at its largest; longer messages are skipped, and said so
@@ -121,7 +123,7 @@ class Client:
         self._writing = asyncio.Lock()
         self._unacknowledged = {}  # packet number -> tick of sending
         self._room = asyncio.Event()
-        self._broken = asyncio.Event()
+        self._broken = Wake()
         self._failure = None
         self._last_number = 0
         self._written_at = 0
@@ -292,12 +294,7 @@ class Client:
         self._ping_at = None
         began = ticks_ms()
         while not self._failure:
-            try:
-                await asyncio.wait_for_ms(
-                    self._broken.wait(), min(self._deadline_ms, self._keepalive_s * 500) // 2
-                )
-            except asyncio.TimeoutError:
-                pass
+            await self._broken.within(min(self._deadline_ms, self._keepalive_s * 500) // 2)
             now = ticks_ms()
             if ticks_diff(now, began) > 10000:
                 self._retry_s = FIRST_RETRY_S  # this connection was a real one

@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+from node.wake import Wake
+
 SETTLE_MS = 1000
 OFFLINE = '{"v":1,"online":false}'  # the last will: the broker says it when the node goes silent
 
@@ -14,7 +16,7 @@ class Status:
         self._collect = collect
         self._publish = publish
         self._every_s = every_s
-        self._wake = asyncio.Event()
+        self._wake = Wake()
 
     def changed(self):
         """Something that others should know at once."""
@@ -23,10 +25,7 @@ class Status:
     async def keep(self, is_connected):
         """Publish at every change and every so often; for ever."""
         while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._every_s)
-            except asyncio.TimeoutError:
-                pass
+            await self._wake.within(self._every_s * 1000)
             # A chattering beam must not flood the broker; and after a connect the gateway's retained acknowledgement
             # comes within this time, without which the depth of the spool is not known.
             await asyncio.sleep_ms(SETTLE_MS)

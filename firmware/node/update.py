@@ -18,6 +18,7 @@ import os
 from micropython import const
 
 from node import flash, forget
+from node.wake import Wake
 
 NOTE = "update.json"  # what is under way, or what became of it
 HEAD = "update.head"  # the bundle's first lines, up to the signature
@@ -50,7 +51,7 @@ class Update:
 
     wanted: the command's version, bundle (its id), size and head (bytes up to the first file). ask(offset, n): async, asks the sender for
     n bytes. quiet(): async, waits for a moment in which the flash may be written. moved(percent) is called now and then.
-    key(), runs(), room(): what node/head.py needs to judge the bundle, asked for when its head is here.
+    key: see updater.modulus. runs(): what this node is: version, chip, loader. room(): bytes of flash that may be taken.
     """
 
     def __init__(self, wanted, slot, key, runs, ask, quiet, room, moved):
@@ -68,7 +69,7 @@ class Update:
         self._moved = moved
         self._asked = None  # offset of the piece that is waited for
         self._piece = None
-        self._stir = asyncio.Event()
+        self._stir = Wake()
         self._files = 0
 
     # ---- what the sender says
@@ -159,10 +160,7 @@ class Update:
         for _ in range(PATIENCE):
             self._stir.clear()
             await self._ask(offset, n)
-            try:
-                await asyncio.wait_for(self._stir.wait(), ANSWER_S)
-            except asyncio.TimeoutError:
-                pass
+            await self._stir.within(ANSWER_S * 1000)
             piece = self._piece
             if piece is not None and len(piece) <= n:
                 self._asked = self._piece = None
@@ -172,15 +170,22 @@ class Update:
 
     async def _judge(self):
         """Raises RefusedError where the head is not genuine, or the bundle is not for this node."""
+        from node import signature
+
+        try:
+            good = await signature.under(HEAD, self._key)
+        finally:
+            signature = None
+            forget("node.signature")
+        if not good:
+            raise RefusedError("the signature does not fit this node's update key")
         from node import head
 
         try:
-            first, files = await head.genuine(self._key)
-            head.suits(first, files, self, self._runs())
+            self._files = head.files_of(self, self._runs())
         finally:
             head = None
             forget("node.head")
-        self._files = files
 
     def expect_room(self, wanted):
         """RefusedError where that many bytes of flash may not be taken."""

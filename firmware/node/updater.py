@@ -4,6 +4,7 @@ update.py does the work, trial.py looks after the new firmware once it runs.
 """
 
 import asyncio
+import binascii
 import gc
 import json
 import sys
@@ -43,6 +44,14 @@ def _number(values, name, most):
     return value
 
 
+def modulus():
+    """That of the key that signs for this node, as bytes; none where it has no key."""
+    try:
+        return binascii.unhexlify((flash.read_json(KEY_FILE) or {}).get("n"))
+    except (TypeError, ValueError):
+        return b""
+
+
 class Updater:
     """At most one update at a time. node is app.Node: `update_told` is what its state tells, `update_over` forgets this object."""
 
@@ -80,7 +89,8 @@ class Updater:
             raise ValueError("%s is on trial: wait until that is over" % package.VERSION)
         if self._task and self._update and self._update.bundle != wanted["bundle"]:
             raise ValueError("the update to %s is under way" % self._update.version)
-        if not self._key():
+        key = modulus()
+        if not key:
             raise ValueError(
                 "no %s on this node, so it takes no update: footfall flash puts one there" % KEY_FILE
             )
@@ -89,7 +99,7 @@ class Updater:
         if self._update:
             self._update.again()
         elif not self._task:
-            self._task = asyncio.create_task(self._run(wanted, values.get("again") is True))
+            self._task = asyncio.create_task(self._run(wanted, key, values.get("again") is True))
 
     def _vouch(self, version):
         """Who sends the update over a cable is at the gateway's place, where that has no other way here, and may say so."""
@@ -106,7 +116,7 @@ class Updater:
 
     # ---- one update
 
-    async def _run(self, wanted, again):
+    async def _run(self, wanted, key, again):
         version = wanted["version"]
         if version == package.VERSION and (boot.on_trial() or not again):
             await self._say("stage", "trial" if boot.on_trial() else "runs")
@@ -126,7 +136,7 @@ class Updater:
                 self._update = update.Update(
                     wanted,
                     boot.other_slot(),
-                    self._key,
+                    key,
                     self._runs,
                     self._ask,
                     self._to_write,
@@ -170,11 +180,6 @@ class Updater:
                 break
         boot.begin_trial(boot.other_slot(), TRIES)
         self._node.restart("update")
-
-    def _key(self):
-        """The modulus of the key that signs for this node, in hex; "" where it has none."""
-        key = (flash.read_json(KEY_FILE) or {}).get("n")
-        return key if isinstance(key, str) else ""
 
     def _runs(self):
         return {"version": package.VERSION, "chip": self._node.chip, "loader": boot.loader()}

@@ -5,13 +5,13 @@ batches are on their way at a time. If the acknowledgement stays out, everything
 again, and it does not matter how much of it arrives twice.
 """
 
-import asyncio
 from time import ticks_diff, ticks_ms
 
 from micropython import const
 
 from footfall_core.payload import PayloadError, decode_ack
 from node.spool import BATCH_RECORDS
+from node.wake import Wake
 
 WINDOW = const(4)
 RESEND_AFTER_S = const(10)
@@ -42,8 +42,8 @@ class Uplink:
         self._patience_s = resend_after_s
         self._on_the_way = []  # (last number, tick of sending) of each batch
         self._next = 1
-        self._wake = asyncio.Event()
-        self._ack_seen = asyncio.Event()
+        self._wake = Wake()
+        self._ack_seen = Wake()
         self._fresh = True  # a connection on which nothing was sent yet
         self._told_foreign = None
 
@@ -102,10 +102,7 @@ class Uplink:
     async def run(self, is_connected):
         """Send what there is, as fast as it is acknowledged; for ever."""
         while True:
-            try:
-                await asyncio.wait_for_ms(self._wake.wait(), 1000 if self._on_the_way else IDLE_LOOK_MS)
-            except asyncio.TimeoutError:
-                pass
+            await self._wake.within(1000 if self._on_the_way else IDLE_LOOK_MS)
             self._wake.clear()
             if not is_connected():
                 continue
@@ -131,10 +128,7 @@ class Uplink:
 
     async def _find_place(self):
         """Wait a little for the retained acknowledgement, then begin behind it."""
-        try:
-            await asyncio.wait_for_ms(self._ack_seen.wait(), WAIT_FOR_ACK_MS)
-        except asyncio.TimeoutError:
-            pass
+        await self._ack_seen.within(WAIT_FOR_ACK_MS)
         self._ack_seen.clear()
         self._fresh = False
         self._patience_s = self._first_patience_s

@@ -17,12 +17,14 @@ from footfall_gateway.commissioning.signing import public_half
 from tests.device.conftest import FIRMWARE
 
 GENUINE = """
-import asyncio, binascii, sys
+import asyncio, binascii, io, sys
+from node import flash, updater
 from node.signature import genuine
 found = []
 for line in open("cases.jsonl"):
     n, signature, digest = json.loads(line)
-    found.append(asyncio.run(genuine(n, signature.encode(), binascii.unhexlify(digest))))
+    flash.read_json = lambda name: {"n": n}
+    found.append(asyncio.run(genuine(updater.modulus(), io.BytesIO(signature.encode()), binascii.unhexlify(digest))))
 show(found)
 """
 
@@ -159,7 +161,7 @@ async def ask(offset, n):
 async def quiet():
     pass
 told = []
-taking = update.Update(order["wanted"], "b", lambda: order["key"], lambda: order["runs"], ask, quiet, lambda: order["room"], told.append)
+taking = update.Update(order["wanted"], "b", binascii.unhexlify(order["key"]), lambda: order["runs"], ask, quiet, lambda: order["room"], told.append)
 try:
     asyncio.run(taking.run())
     end = "whole"
