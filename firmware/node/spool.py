@@ -27,7 +27,9 @@ SEGMENT_BYTES = const(4000)
 MAX_BYTES = const(1048576)  # of 2 MB that a board with 4 MB flash has for files; some 100,000 passages
 FILE_BYTES = const(512)  # what a file costs beside its content
 MAX_PENDING = const(200)  # records waiting for a flash that refuses them
-KEPT_IN_RAM = const(64)  # latest records, so that the uplink need not read back what was just written
+KEPT_IN_RAM = const(
+    24
+)  # latest records, so that the uplink need not read back what was just written; 100 bytes each
 # A batch ends at either: longer texts ask for more free heap in one piece than a small board has after days
 BATCH_RECORDS = const(32)
 _FULL_MARK = const(1000)

@@ -3,7 +3,7 @@
 asyncio.wait_for would make a second task for every such wait, 800 bytes of heap each; this moves the one that sleeps to now.
 """
 
-from asyncio import core, sleep_ms
+from asyncio import core, sleep_ms  # type: ignore[attr-defined]  # core: the stubs do not know it
 
 
 class Wake:

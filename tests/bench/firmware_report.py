@@ -17,10 +17,12 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import trustme
 
 from footfall_gateway.commissioning.chips import CHIPS, ESP32
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, firmware_version, loader
@@ -53,6 +55,7 @@ OPEN_MS = 10 * HOUR_MS
 DAY_RATE = 20_000.0
 LATENCY_RATE = 10.0  # at a higher one, a machine that is busy with other things shows
 LONG_DAYS, AWAY_DAYS = 40, 10
+EVERYTHING = {"buttons": [25, 26, 27], "lamps": [18, 19, 21], "status": 4}
 LIMIT_S = 300.0
 
 
@@ -98,8 +101,6 @@ class Heap:
 
     at_start: int = 0
     least: int = 0
-    before: int = 0
-    modules: dict[str, int] = field(default_factory=dict)
 
 
 def image_with(firmware: Sequence[DeviceFile], files: Mapping[str, bytes]) -> bytes:
@@ -136,7 +137,8 @@ def board_with(
     if firmware is None:
         (flash / "config.json").write_bytes(content)
     else:
-        (flash / "flash.img").write_bytes(image_with(firmware, {"config.json": content}))
+        files = {"config.json": content, **more.pop("files", {})}
+        (flash / "flash.img").write_bytes(image_with(firmware, files))
         more["flash_image"] = flash / "flash.img"
     board = VirtualBoard(
         NODE, flash, parts.micropython(), FIRMWARE if firmware is None else None, timeline, wifi=relay, heap_kb=HEAP_KB, **more
@@ -155,15 +157,20 @@ def people_at(
     return levels_of(walks, beams), [walk.start_ms + busy_span(walk, beams)[1] for walk in walks]
 
 
-def measure_heap(folder: Path, broker: Mosquitto, name: str, firmware: Sequence[DeviceFile]) -> Heap:
+def measure_heap(
+    folder: Path, broker: Mosquitto, name: str, firmware: Sequence[DeviceFile], **settings: Any
+) -> Heap:
     """Free heap of a node: at its first report, and the least in half an hour with somebody every three seconds."""
     found = Heap()
     timeline = Timeline(BEGIN, 1)
-    with StandInGateway(broker.port) as gateway:
+    more: dict[str, Any] = {"settings": {"state_s": 30, **settings}}
+    if broker.ca_der_file is not None:
+        more["files"] = {"ca.der": broker.ca_der_file.read_bytes()}
+        more["mqtt"] = {"ca": "ca.der", "server_name": "localhost"}
+    with StandInGateway(broker.port, ca=str(broker.ca_file) if broker.ca_file else None) as gateway:
         gateway.clock = timeline.now_ms
-        board, relay = board_with(
-            folder, f"heap-{name}", broker, timeline, firmware, settings={"state_s": 30}
-        )
+        board, relay = board_with(folder, f"heap-{name}", broker, timeline, firmware, **more)
+        board.set_pins(dict.fromkeys(settings.get("buttons", ()), 1))
         levels, _ = people_at(BEGIN + 20_000, 600, lambda rng: rng.expovariate(1 / 2_000) + 300, 1)
         with relay, board:
             board.schedule_edges(levels)
@@ -173,6 +180,12 @@ def measure_heap(folder: Path, broker: Mosquitto, name: str, firmware: Sequence[
             timeline.set_rate(200)
             board.wait_for_edges(LIMIT_S)
             found.least = min(state["heap"] for state in gateway.states if "heap" in state)
+    return found
+
+
+def measure_modules(folder: Path, name: str, firmware: Sequence[DeviceFile]) -> dict[str, int]:
+    """What each module takes of the heap, without those that were imported before it."""
+    found: dict[str, int] = {}
     image = folder / f"bare-{name}.img"
     files = [DeviceFile("main.py", (IMPORTS % (MODULES,)).encode()), *firmware]
     image.write_bytes(image_of(files, FLASH_BLOCKS))
@@ -186,7 +199,7 @@ def measure_heap(folder: Path, broker: Mosquitto, name: str, firmware: Sequence[
         for line in bare.lines:
             if line.startswith("SHARE "):
                 _, module, share = line.split()
-                found.modules[module] = int(share)
+                found[module] = int(share)
     return found
 
 
@@ -436,10 +449,17 @@ def machine() -> str:
 
 def measure(folder: Path) -> str:
     """All of it; returns the report."""
-    with step("heap, firmware as sources"), Mosquitto(folder / "broker 1") as broker:
-        from_py = measure_heap(folder, broker, "py", source_files())
-    with step("heap, firmware compiled"), Mosquitto(folder / "broker 2") as broker:
-        from_mpy = measure_heap(folder, broker, "mpy", compiled(ESP32))
+    authority = trustme.CA()
+    heaps = []
+    for name, title, firmware, ca, settings in (
+        ("py", "a door, from sources (.py)", source_files(), None, {}),
+        ("mpy", "a door, compiled (.mpy) as on a board", compiled(ESP32), None, {}),
+        ("all", "... with buttons and lamps", compiled(ESP32), None, EVERYTHING),
+        ("tls", "... and the broker over TLS", compiled(ESP32), authority, EVERYTHING),
+    ):
+        with step(f"heap: {title}"), Mosquitto(folder / f"broker {name}", ca=ca) as broker:
+            heaps.append((title, measure_heap(folder, broker, name, firmware, **settings)))
+    modules = measure_modules(folder, "py", source_files()), measure_modules(folder, "mpy", compiled(ESP32))
     with (
         step("from the last edge of a passage to its record in flash"),
         Mosquitto(folder / "broker 3") as broker,
@@ -463,18 +483,19 @@ def measure(folder: Path) -> str:
             for form in ("spool", "JSON lines")
         }
         capacity = run_on_chip(folder, "capacity", CAPACITY, image=firmware_image)
-    return report(from_py, from_mpy, latency, (day, long, away), speeds, capacity)
+    return report(heaps, modules, latency, (day, long, away), speeds, capacity)
 
 
 def report(
-    from_py: Heap,
-    from_mpy: Heap,
+    heaps: list[tuple[str, Heap]],
+    modules: tuple[dict[str, int], dict[str, int]],
     latency: dict[str, list[int]],
     wear: tuple[Wear, Wear, Wear],
     speeds: dict[tuple[str, int, str], list[float]],
     capacity: tuple[int, int, int],
 ) -> str:
     day, long, away = wear
+    from_py, from_mpy = modules
     records, used_kb, free = capacity
     files = {chip: compiled(chip) for chip in CHIPS}
     slot = sum(-(-len(file.content) // BLOCK_BYTES) * BLOCK_BYTES for file in files[ESP32])
@@ -493,26 +514,23 @@ What needs a real board to be known (WiFi and TLS beside it, the chip's own spee
 ## Heap
 
 A 64-bit heap of {HEAP_KB} KB holds about what 100 KB hold on the chip, as objects are twice as large. Firmware and flash image are those
-that `footfall flash` makes; the sources only stand beside it. Free, garbage collected:
+that `footfall flash` makes; the sources only stand beside it. All modules together take {kb(sum(from_mpy.values()))} (from sources {kb(sum(from_py.values()))}), part of which
+is given back once the node is built. Free, garbage collected:
 """,
         table(
             (
-                "firmware",
+                "a node with",
                 "at the first report",
                 "least, a person every 3 s for half an hour",
-                "the modules' code",
             ),
-            [
-                (name, kb(heap.at_start), kb(heap.least), kb(sum(heap.modules.values())))
-                for name, heap in (("sources (.py)", from_py), ("compiled (.mpy), as on a board", from_mpy))
-            ],
+            [(name, kb(heap.at_start), kb(heap.least)) for name, heap in heaps],
         ),
         "\nThe largest modules, each without what was imported before it:\n",
         table(
             ("module", "from .py", "from .mpy"),
             [
-                (f"`{name}`", kb(from_py.modules[name]), kb(from_mpy.modules.get(name, 0)))
-                for name in sorted(from_py.modules, key=lambda name: -from_py.modules[name])[:12]
+                (f"`{name}`", kb(from_py[name]), kb(from_mpy.get(name, 0)))
+                for name in sorted(from_py, key=lambda name: -from_py[name])[:12]
             ],
         ),
         "\n## Code\n",

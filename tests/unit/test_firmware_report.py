@@ -50,8 +50,8 @@ def test_the_flash_lasts_for_years_even_at_its_worst_block():
 
 def test_the_heap_has_room_left_on_a_busy_board():
     by_firmware = {row[0]: row for row in rows(section(REPORT, "Heap"))}
-    (busy,) = [row for name, row in by_firmware.items() if name.startswith("compiled")]
-    assert number(busy[1]) >= number(busy[2]) > 16
+    (busy,) = [row for name, row in by_firmware.items() if name.endswith("over TLS")]
+    assert number(busy[1]) >= number(busy[2]) > 24  # what an update takes, see tests/device/test_memory.py
 
 
 def test_every_chip_has_its_size_and_every_file_too():

@@ -9,9 +9,14 @@ import uctypes
 import vfs
 
 BLOCK = 4096  # the ESP32's erase unit, and what its `vfs` partition is mounted with
-_ERASED = b"\xff" * BLOCK
-_PROT_READ_WRITE, _MAP_SHARED = 3, 1
+_PROT_READ_WRITE, _MAP_SHARED, _MAP_ANONYMOUS = 3, 1, 32
 _mmap = ffi.open(None).func("p", "mmap", "pLiiil")
+# Outside of MicroPython's heap, as the image is: on a board, too, the erasing is none of the heap's business
+_ERASED = memoryview(
+    uctypes.bytearray_at(_mmap(None, BLOCK, _PROT_READ_WRITE, _MAP_SHARED | _MAP_ANONYMOUS, -1, 0), BLOCK)
+)
+for _at in range(BLOCK):
+    _ERASED[_at] = 0xFF
 
 
 def _mapped(path, size, fill):
