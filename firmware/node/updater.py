@@ -47,7 +47,7 @@ def _number(values, name, most):
 def modulus():
     """That of the key that signs for this node, as bytes; none where it has no key."""
     try:
-        return binascii.unhexlify((flash.read_json(KEY_FILE) or {}).get("n"))
+        return binascii.unhexlify((flash.read_json(KEY_FILE) or {}).get("n", ""))
     except (TypeError, ValueError):
         return b""
 
