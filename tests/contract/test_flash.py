@@ -25,7 +25,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from footfall_core import record
 from footfall_core.spool import SegmentWriter
 from footfall_gateway.cli import main
-from footfall_gateway.commissioning import CommissioningError, flash_cli, ports, provisioning, repl, self_test
+from footfall_gateway.commissioning import (
+    CommissioningError,
+    flash_cli,
+    looking,
+    ports,
+    provisioning,
+    repl,
+    self_test,
+)
 from footfall_gateway.commissioning.chips import ESP32, ESP32C3, ESP32S3
 from footfall_gateway.commissioning.copying import Copier, current_slot
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, loader
@@ -108,7 +116,7 @@ def no_long_waits(monkeypatch):
     monkeypatch.setattr("mpremote.transport_serial.time", hurried)
     monkeypatch.setattr(self_test, "WATCH_S", 1)
     monkeypatch.setattr(self_test, "WAIT_S", 1)
-    monkeypatch.setattr(flash_cli, "GREET_S", 0.7)
+    monkeypatch.setattr(looking, "GREET_S", 0.7)
 
 
 @pytest.fixture
@@ -173,7 +181,7 @@ def test_given_again_it_changes_nothing_and_the_counts_stay(node):
 
 def test_a_node_that_counts_puts_everything_into_its_flash_before_it_is_stopped(node, monkeypatch):
     """It is asked to restart, and does so by itself; Ctrl-C would cost what is not in flash yet."""
-    monkeypatch.setattr(flash_cli, "GREET_S", 10)
+    monkeypatch.setattr(looking, "GREET_S", 10)
     put_firmware(node)
     wait_for(lambda: list(node.files.glob("spool/*/*.seg")))
     code, said = run("--port", node.url, "--no-test")

@@ -6,7 +6,6 @@ would be lost is told, then it is written.
 
 import contextlib
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,22 +15,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from footfall_gateway.commissioning import CommissioningError, provisioning
-from footfall_gateway.commissioning.chips import Chip
 from footfall_gateway.commissioning.copying import Copier, current_slot
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, firmware_version, loader
 from footfall_gateway.commissioning.flashing import Esptool
 from footfall_gateway.commissioning.images import Image, download_hint, find_image
-from footfall_gateway.commissioning.node_link import ConsoleLine, NodeError, UsbLink
-from footfall_gateway.commissioning.ports import Port, check_usable, choose
+from footfall_gateway.commissioning.looking import Board, check_version, in_records, look
+from footfall_gateway.commissioning.ports import Port, choose
 from footfall_gateway.commissioning.provisioning import Asker, NodeSettings
-from footfall_gateway.commissioning.repl import FIRST_START_S, Facts, Prompt, Seen, knock, trouble
+from footfall_gateway.commissioning.repl import FIRST_START_S, Prompt, trouble
 from footfall_gateway.commissioning.self_test import all_well, self_test
 
 __all__ = ["flash"]
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130  # the last as a shell has it
-RESTART_S = 8.0  # it waits up to 5 s for whoever is in the door
-GREET_S = 2.5  # a node that runs answers at once; any other board has nothing to say
 
 
 @dataclass(frozen=True)
@@ -50,21 +46,6 @@ class Wanted:
     example_settings: bool
     download_mode: bool
     slow: bool
-
-
-@dataclass
-class Board:
-    """What was found at the port."""
-
-    port: Port
-    chip: Chip
-    description: str
-    seen: Seen
-    facts: Facts | None
-    waiting: int | None = (
-        None  # records without acknowledgement, as the running node said; None: it was not asked
-    )
-    own_name: str = "ff-1"
 
 
 class Terminal(Asker):
@@ -205,50 +186,13 @@ class Flashing:
 
     def _look(self) -> Board:
         port = choose(self._wanted.port, self._ask_port if self._asker else None)
-        check_usable(port.device)
-        waiting = None
-        if not self._wanted.download_mode:
-            waiting = _settle(port.device)
-            with self._console.status(f"looking at {port.device} …"):
-                seen, facts = knock(port.device)
-        else:
-            seen, facts = Seen("download", ""), None
-        if facts is not None:
-            board = Board(port, facts.chip, facts.machine, seen, facts, waiting, facts.node)
-            self._say(f"{port.device}: {board.chip.title} ({port.bridge}), MicroPython {facts.version}")
-            if facts.is_node:
-                self._say(f"  node {facts.node}, {self._counts(board)}")
-            return board
-        what, way_out = trouble(seen)
-        if self._wanted.micropython is None:
-            self._refuse_without_image(port, seen, what, way_out)
-        self._say(f"{port.device}: {what}")
-        with self._console.status("asking the chip what it is …"):
-            chip = self._esptool(port).look()
-        self._say(
-            f"{port.device}: {chip.description}"
-            + (f", {chip.flash_bytes >> 20} MB flash" if chip.flash_bytes else "")
+        return look(
+            port,
+            lambda: self._esptool(port),
+            self._console,
+            download_mode=self._wanted.download_mode,
+            has_image=self._wanted.micropython is not None,
         )
-        own_name = f"ff-{chip.address[-8:]}" if chip.address else "ff-1"
-        return Board(port, chip.chip, chip.description, seen, None, own_name=own_name)
-
-    def _refuse_without_image(self, port: Port, seen: Seen, what: str, way_out: str) -> None:
-        lines = [f"{port.device}: {what}"] + ([way_out] if way_out else [])
-        if seen.kind in ("empty", "other", "silent", "download"):
-            try:
-                lines += [*download_hint(self._esptool(port).look().chip)]
-            except CommissioningError as error:
-                lines += error.lines if not way_out else ()
-        raise CommissioningError(*lines)
-
-    def _counts(self, board: Board) -> str:
-        if board.waiting is not None:
-            return f"{_records(board.waiting)} wait{'s' * (board.waiting == 1)} for the gateway"
-        assert board.facts is not None
-        if not board.facts.records:
-            return "no records in its flash"
-        about = "" if board.facts.exact else "about "
-        return f"{about}{_records(board.facts.records)} in its flash, of which the gateway may have some"
 
     def _ask_port(self, ports: Sequence[Port]) -> Port:
         assert self._asker is not None
@@ -271,7 +215,7 @@ class Flashing:
                     "--erase takes MicroPython away, too: it has to be given", *download_hint(board.chip)
                 )
             if board.facts is not None:
-                _check_version(board.facts, board.chip)
+                check_version(board.facts, board.chip)
             return None
         image = find_image(self._wanted.micropython, board.chip)
         if (
@@ -325,9 +269,9 @@ class Flashing:
         if records is None:
             lost = "what this board has counted cannot be read; if it was a node, its records would be lost"
         elif board.waiting is not None:
-            lost = f"{_records(records)} that the gateway does not have would be lost"
+            lost = f"{in_records(records)} that the gateway does not have would be lost"
         else:
-            lost = f"{_records(records)} would be lost, of which the gateway may have some"
+            lost = f"{in_records(records)} would be lost, of which the gateway may have some"
         why = (
             "everything is to be erased"
             if self._wanted.erase
@@ -342,7 +286,7 @@ class Flashing:
                 f"{board.port.device}: {lost}; nothing was erased", way_out, "Or lose them: --erase-counts"
             )
         self._asker.say(way_out)
-        number = _records(records) if records is not None else "whatever is in its flash"
+        number = in_records(records) if records is not None else "whatever is in its flash"
         if not self._asker.yes(f"Really lose {number}?", default=False):
             raise CommissioningError("nothing was erased")
         return True
@@ -423,7 +367,7 @@ class Flashing:
         key: DeviceFile | None,
     ) -> None:
         facts = prompt.facts()
-        _check_version(facts, board.chip)
+        check_version(facts, board.chip)
         if settings is None and not facts.has_settings:
             settings = self._ask_settings(board)
         copier = Copier(prompt)
@@ -505,41 +449,5 @@ class Flashing:
             progress.update(task, completed=1.0)
 
 
-def _records(count: int) -> str:
-    return "1 record" if count == 1 else f"{count} records"
-
-
 def _somebody_is_there() -> bool:
     return sys.stdin.isatty()
-
-
-def _check_version(facts: Facts, chip: Chip) -> None:
-    from footfall_gateway.commissioning.images import LEAST_VERSION  # noqa: PLC0415
-
-    numbers = tuple(
-        int(part) for part in facts.version.removeprefix("v").split(" ")[0].split(".")[:2] if part.isdigit()
-    )
-    if numbers and numbers < LEAST_VERSION:
-        raise CommissioningError(
-            f"MicroPython {facts.version} is on this board; the firmware needs {'.'.join(map(str, LEAST_VERSION))} or newer",
-            *download_hint(chip),
-        )
-
-
-def _settle(device: str) -> int | None:
-    """Let a node that runs there put everything it has counted into its flash, by a restart of its own accord.
-
-    Returns how many records wait for the gateway, if it is in touch with it and so can tell.
-    """
-    waiting = None
-    with contextlib.suppress(NodeError, KeyError, TypeError), UsbLink(device, greet_s=GREET_S) as node:
-        depth = node.info["spool"]["depth"]
-        if isinstance(depth, int) and node.info.get("net", {}).get("connected"):
-            waiting = depth
-        node.command("reboot")
-        until = time.monotonic() + RESTART_S
-        while time.monotonic() < until:
-            event = node.next_event(0.5)
-            if isinstance(event, ConsoleLine) and event.text.startswith("restarting"):
-                break
-    return waiting
