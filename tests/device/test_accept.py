@@ -480,6 +480,11 @@ def test_an_unplugged_node_costs_the_step_under_way_and_the_same_command_goes_on
     again.type("q\n")
     assert again.end() == 1
     assert [step["counted"]["n_out"] for step in kept(folder)["steps"]] == [0, 5]
+    not_now = Screen(folder, "--port", node.port)
+    not_now.wait_for("Go on with it")
+    not_now.type("q\n")
+    assert not_now.end() == 1
+    assert "error" not in not_now.text
 
 
 def test_one_that_was_broken_off_by_ctrl_c_goes_on_where_it_was(site):
@@ -528,6 +533,18 @@ def test_in_a_terminal_people_are_counted_by_hand_with_two_keys(site):
     assert screen.end() == 1
     one = kept(folder)["tally"]
     assert (one["people_in"], one["people_out"], one["passed"]) == (3, 1, True)
+
+
+def test_a_barrier_that_the_node_does_not_have_is_not_accepted_as_if_it_were_there(site):
+    folder, node = site
+    with (folder / "footfall.toml").open("a") as settings:
+        settings.write("barrier = 1\n")
+    screen = Screen(folder, "--port", node.port)
+    screen.wait_for(
+        r"footfall.toml: door main is barrier 1 of ff-test, but that node has 1 \(numbered from 0\)"
+    )
+    assert screen.end() == 1
+    assert not (folder / "var/acceptance").exists()
 
 
 @pytest.mark.parametrize(

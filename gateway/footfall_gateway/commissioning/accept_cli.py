@@ -102,24 +102,24 @@ def accept(
         screen.line(say("node_is", node=told["node"], firmware=told["fw"], where=link.where))
         screen.line(say("two_people"))
         screen.line(say("keep_hint"))
-        if new or before is None or before.node != name or not _goes_on(screen, before):
-            one = Acceptance(
-                site,
-                door,
-                name,
-                barriers,
-                str(told["fw"]),
-                dialogue.single_beam,
-                short,
-                f"{utc_now():%Y-%m-%dT%H:%M:%SZ}",
-            )
-        else:
-            one = before
+        one = Acceptance(
+            site,
+            door,
+            name,
+            barriers,
+            str(told["fw"]),
+            dialogue.single_beam,
+            short,
+            f"{utc_now():%Y-%m-%dT%H:%M:%SZ}",
+        )
         try:
+            if before is not None and not new and before.node == name and _goes_on(screen, before):
+                one = before
             one = dialogue.lead(one, alignment_seconds, before.mounting if before else None)
         except (StoppedError, KeyboardInterrupt, NodeError) as error:
             screen.line()
-            screen.line(say("goes_on", path=acceptance.path_of(data, one)))
+            if acceptance.path_of(data, one).exists():
+                screen.line(say("goes_on", path=acceptance.path_of(data, one)))
             if not isinstance(error, StoppedError):
                 raise
             return FAILED
