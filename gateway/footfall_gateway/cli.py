@@ -163,7 +163,10 @@ def config_check(config: Path, *, connect: bool) -> int:
     return DONE if reached else FAILED
 
 
-@cli.command(epilog="\b\nExample:\n  footfall export --hours --format csv --out hours.csv")
+@cli.command(
+    short_help="Write the counts from the ledger as a table.",
+    epilog="\b\nExample:\n  footfall export --hours --format csv --out hours.csv",
+)
 @config_option
 @click.option("--hours", is_flag=True, help="Visitors: one row for each door and hour.")
 @click.option("--feedback", is_flag=True, help="Votes: one row for each terminal, hour and answer.")

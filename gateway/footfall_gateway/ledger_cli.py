@@ -24,7 +24,7 @@ LONGEST = 200  # characters of a name or reason
 Range = tuple[int, int]
 
 
-@click.group()
+@click.group(short_help="Give up missing records; trust a clock again.")
 def ledger() -> None:
     """Decide what the ledger cannot know: give up records that no node has any more, say that the clock is right."""
 
@@ -62,8 +62,9 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @ledger.command(
+    short_help="Give up records that will never come.",
     epilog="\b\nExamples:\n  footfall ledger waive ff-main --why 'the board burnt down'\n"
-    "  footfall ledger waive ff-main --spool 8f3a01c2 --records 147-156 --why 'flash replaced'"
+    "  footfall ledger waive ff-main --spool 8f3a01c2 --records 147-156 --why 'flash replaced'",
 )
 @click.argument("node")
 @config_option
@@ -126,7 +127,9 @@ def _nothing(spools: tuple[SpoolStatus, ...], node: str, spool: str | None) -> s
 
 
 @ledger.command(
-    "trust-clock", epilog="\b\nExample:\n  footfall ledger trust-clock --why 'it had been set to 2035'"
+    "trust-clock",
+    short_help="Say that this machine's clock is right.",
+    epilog="\b\nExample:\n  footfall ledger trust-clock --why 'it had been set to 2035'",
 )
 @config_option
 @who_option

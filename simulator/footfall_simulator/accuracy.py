@@ -254,7 +254,8 @@ def _say(what: str) -> None:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  footfall simulate accuracy\n  footfall simulate accuracy --height 1000 --people 5000"
+    short_help="How well people are counted.",
+    epilog="\b\nExamples:\n  footfall simulate accuracy\n  footfall simulate accuracy --height 1000 --people 5000",
 )
 @click.option("--seed", default=1, show_default=True, help="Another number, other people.")
 @click.option(

@@ -10,13 +10,13 @@ import click
 
 from footfall_simulator.accuracy import accuracy
 from footfall_simulator.disturbances import disturbances
-from footfall_simulator.scenario import ScenarioError, built_in, load_scenario, play
+from footfall_simulator.scenario import ScenarioError, load_scenario, play
 from footfall_simulator.stalls import stalls
 
 __all__ = ["simulate"]
 
 
-@click.group()
+@click.group(short_help="Simulated people: traces, and how well they count.")
 def simulate() -> None:
     """People without a building: traces of beam edges, and how well they are counted."""
 
@@ -27,7 +27,8 @@ simulate.add_command(disturbances)
 
 
 @simulate.command(
-    epilog="\b\nExamples:\n  footfall simulate trace rush_hour --out trace.csv\n  footfall recount trace.csv --out hours.csv"
+    short_help="Write the beam edges of a scenario's people.",
+    epilog="\b\nExamples:\n  footfall simulate trace rush_hour --out trace.csv\n  footfall recount trace.csv --out hours.csv",
 )
 @click.argument("scenario", metavar="SCENARIO")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The trace to write (CSV).")
@@ -43,8 +44,6 @@ def trace(scenario: str, out: Path, truth: Path | None) -> int:
         performance = play(chosen)
     except ScenarioError as error:
         click.echo(str(error), err=True)
-        if not Path(scenario).exists():
-            click.echo(f"built-in scenarios: {', '.join(built_in())}", err=True)
         return 2
     with out.open("w", newline="", encoding="ascii") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -229,7 +229,9 @@ def _unguarded(edges: Sequence[Edge]) -> int:
     return counted
 
 
-@click.command(epilog="\b\nExample:\n  footfall simulate disturbances")
+@click.command(
+    short_help="Flickering light and loose contacts.", epilog="\b\nExample:\n  footfall simulate disturbances"
+)
 @click.option(
     "--seeds", type=click.IntRange(1), default=SEEDS, show_default=True, help="Of each disturbance."
 )

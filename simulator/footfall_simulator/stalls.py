@@ -259,7 +259,8 @@ def table(rows: Sequence[tuple[str, str, Effect]], stall_ms: int, every_ms: int,
 
 
 @click.command(
-    epilog="\b\nExamples:\n  footfall simulate stalls\n  footfall simulate stalls --stall-ms 100 --every-s 2"
+    short_help="What a processor that stands still loses.",
+    epilog="\b\nExamples:\n  footfall simulate stalls\n  footfall simulate stalls --stall-ms 100 --every-s 2",
 )
 @click.option("--seed", default=1, show_default=True, help="The first seed; each gets 1,000 scenes.")
 @click.option(

@@ -616,6 +616,26 @@ def test_whoever_hunts_an_error_can_have_the_traceback(plugin, monkeypatch):
         cli._status(["good"])
 
 
+def groups(command: click.Command, *path: str):
+    """Every group of commands with the words that lead to it."""
+    if isinstance(command, click.Group):
+        yield path
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from groups(command.get_command(context, name), *path, name)
+
+
+def test_on_80_columns_every_command_is_in_its_list_with_all_of_its_words(footfall, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    found = list(groups(cli.cli))
+    assert ("ledger",) in found
+    for path in found:
+        listed = footfall(*path, "--help")[1].partition("Commands:\n")[2]
+        lines = listed.split("\n\n")[0].splitlines()
+        assert lines, path
+        assert [line for line in lines if line.endswith("...") or line.startswith("    ")] == [], path
+
+
 def test_help_does_not_wait_for_what_only_the_gateway_needs():
     code = "import atexit\natexit.register(lambda: print([m for m in sys.modules if m.startswith(('paho', 'influxdb'))]))"
     done = subprocess.run(

@@ -67,7 +67,7 @@ class Terminal(Asker):
 
 
 @click.command(
-    short_help="Make an ESP32 board a node: MicroPython, firmware, settings, self-test.",
+    short_help="Make an ESP32 board a node, or bring it up to date.",
     epilog="""\b
 Examples:
   footfall flash --micropython ~/Downloads       a new board: the file for its chip is picked

@@ -63,6 +63,7 @@ def node() -> None:
     default=Path("footfall.toml"),
     show_default=True,
     envvar="FOOTFALL_CONFIG",
+    show_envvar=True,
     help="The gateway's settings: also list what its broker knows.",
 )
 @click.pass_context
@@ -107,7 +108,7 @@ def info(target: Target) -> None:
             click.echo(line)
 
 
-@node.command()
+@node.command(short_help="Show a node's console, or its last crashes.")
 @target_options
 @click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
 @click.option("--crash", is_flag=True, help="The text of the last crashes instead.")

@@ -78,6 +78,7 @@ def target_options(command: _C) -> _C:
         default=Path("footfall.toml"),
         show_default=True,
         envvar="FOOTFALL_CONFIG",
+        show_envvar=True,
         help="The gateway's settings: which broker.",
     )(call)
     decorated = click.option("--port", help="The USB port, such as /dev/ttyUSB0.")(decorated)

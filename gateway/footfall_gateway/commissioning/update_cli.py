@@ -29,7 +29,7 @@ PLAIN_STEP_PERCENT = 10
 KEY_FILE = Path("update-key.pem")
 
 
-@click.group()
+@click.group(short_help="Sign new firmware, and send it to nodes.")
 def update() -> None:
     """Bring new firmware onto nodes over the air, signed so that nobody else can."""
 
@@ -65,7 +65,10 @@ def key(out: Path, *, passphrase: bool) -> None:
     )
 
 
-@update.command(epilog="\b\nExample:\n  footfall update build --chip esp32 --key update-key.pem")
+@update.command(
+    short_help="Compile the firmware and sign it.",
+    epilog="\b\nExample:\n  footfall update build --chip esp32 --key update-key.pem",
+)
 @click.option(
     "--chip",
     "chips",
@@ -103,9 +106,10 @@ def build(chips: tuple[str, ...], key_file: Path, out: Path, *, older: bool) -> 
 
 
 @update.command(
+    short_help="Send a bundle, and wait for what comes of it.",
     epilog="\b\nExamples:\n  footfall update send ff-3c71bf4a footfall-0.2.0-esp32.ffu --config footfall.toml\n"
     "  footfall update send ff-3c71bf4a ff-9d02c611 footfall-0.2.0-esp32.ffu\n"
-    "  footfall update send ff-3c71bf4a footfall-0.2.0-esp32.ffu --port /dev/ttyUSB0"
+    "  footfall update send ff-3c71bf4a footfall-0.2.0-esp32.ffu --port /dev/ttyUSB0",
 )
 @click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
 @click.argument("bundle", type=click.Path(path_type=Path))
