@@ -78,6 +78,11 @@ class BootClock:
         stop = self._times[at + 1] if at + 1 < len(self._times) else END
         return start, stop
 
+    @property
+    def told(self) -> bool:
+        """True where the gateway has told this boot the time."""
+        return self._told
+
     def utc_ms(self, t_ms: int) -> int | None:
         """UTC of this moment of the boot; None while the boot is undated."""
         if t_ms >= self.last_t_ms:

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Self
 
 from footfall_gateway.compaction import compact
 from footfall_gateway.database import Database, LedgerError
-from footfall_gateway.dating import END
+from footfall_gateway.dating import END, BootClock
 from footfall_gateway.ingest import CONFLICT, Batch, Refusal
 from footfall_gateway.quarantine import NOT_KEPT, REFUSED, Quarantine, QuarantineEntry
 from footfall_gateway.seqset import SeqSet
-from footfall_gateway.storing import Spool, Storing, mark_buckets
+from footfall_gateway.storing import Spool, Storing, load_clock, mark_buckets
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,6 +36,7 @@ __all__ = ["Ack", "Counters", "Ledger", "LedgerError", "SpoolStatus", "UndatedBo
 
 MAX_SPOOLS_IN_MEMORY = 2000
 MAX_HOLES_SHOWN = 20
+DAY_MS = 86_400_000
 MAX_BACK_MS = 600_000  # a clock that is corrected may go back by less; a computer without a clock of its own starts hours ago
 
 
@@ -203,6 +204,24 @@ class Ledger:
         """The latest moment that the ledger knows, where this clock says so much less that it cannot be right; else None."""
         return self._latest_ms if now_ms < self._latest_ms - MAX_BACK_MS else None
 
+    def clock_behind_ms(self, node: str, t_ms: int, now_ms: int) -> int:
+        """By how much this clock is behind what the node, now at `t_ms` of its latest boot, was told before; 0 for not.
+
+        A node's crystal counts on while a gateway without a clock of its own is switched off. Nothing is behind on the day
+        on which a person has trusted this clock.
+        """
+        with self.database.reading() as sql:
+            trusted_ms = sql.execute("SELECT ifnull(max(trusted_ms), 0) FROM clock_trust").fetchone()[0]
+            boot = sql.execute(
+                "SELECT spool_id, boot FROM boot JOIN spool ON spool.id = spool_id JOIN node ON node.id = node_id"
+                " WHERE node.name = ? ORDER BY last_received_ms DESC, spool_id DESC, boot DESC LIMIT 1",
+                (node,),
+            ).fetchone()
+            clock = load_clock(sql, *boot) if boot else BootClock()
+        if not clock.told or now_ms - trusted_ms < DAY_MS:
+            return 0
+        return max(0, (clock.utc_ms(t_ms) or 0) - now_ms)
+
     def latest_ms(self) -> int:
         """The latest moment at which anything was received, 0 for never. A clock that says less has gone back."""
         with self.database.reading() as sql:
@@ -299,7 +318,7 @@ class Ledger:
         The numbers stay the same, and so does exactly-once: the places of the records stay known.
         """
         with self.database.writing() as sql:
-            removed = compact(sql, now_ms - retention_days * 86_400_000, limit)
+            removed = compact(sql, now_ms - retention_days * DAY_MS, limit)
         self._quarantine.forget()
         return removed
 

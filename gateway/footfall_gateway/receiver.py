@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from footfall_core import topic
 from footfall_core.payload import PayloadError, encode_ack
-from footfall_gateway.dating import EARLIEST_UTC_MS
+from footfall_gateway.dating import EARLIEST_UTC_MS, MAX_AHEAD_MS
 from footfall_gateway.health import NodeWatch
 from footfall_gateway.ingest import UNKNOWN_NODE, Batch, Refusal, receive
 from footfall_gateway.ledger import Ack, Ledger, LedgerError
@@ -22,7 +22,7 @@ from footfall_gateway.link import Arrived, Inbox, Link, Opened
 from footfall_gateway.node_book import NodeBook
 from footfall_gateway.node_config import NodeConfigs
 from footfall_gateway.node_messages import CrashReport, read_reply, read_state
-from footfall_gateway.outage import Backoff, Outage
+from footfall_gateway.outage import Backoff, Outage, spoken
 from footfall_gateway.places import Places
 from footfall_gateway.toml_reader import printable
 
@@ -30,6 +30,8 @@ __all__ = ["Receiver"]
 
 MOST_AT_ONCE = 1000  # messages in one transaction: bounds memory and how long an acknowledgement waits
 LOOK_S = 0.2  # how soon a stop is noticed
+# A computer without a clock of its own starts with the time at which it was switched off, until the network corrects it
+CLOCK_SETTLES_S = 3600.0
 TELL_AGAIN_S = 300.0  # the same refusal of the same node is a line in the log every five minutes
 MAX_TOLD = 1000
 
@@ -58,6 +60,7 @@ class Receiver:
         self._links: dict[str, Link] = {}  # node -> where it was last heard
         self._open: list[Link] = []  # every link that has opened
         self._configs: NodeConfigs | None = None
+        self._began = time.monotonic()
         self._told: dict[tuple[str, str], float] = {}
         self._outage = Outage(f"ledger {ledger.path}", log)
         self._stop = threading.Event()
@@ -167,6 +170,8 @@ class Receiver:
         if reply.ask != "time" or reply.t is None:
             log.debug("node %s: %r", node, arrived.payload)
             return None
+        if self._may_be_behind(node, reply.t):
+            return None
         utc = self._now_ms()
         if utc < EARLIEST_UTC_MS:
             self._tell(node, "time", "node %s asks the time, but this gateway's own clock is not set", node)
@@ -179,6 +184,27 @@ class Receiver:
         # The node measures how long the answer took; nothing slow may stand before this line.
         arrived.link.send(node, topic.COMMAND, f'{{"v":1,"do":"time","t":{reply.t},"utc":{utc}}}')
         return None
+
+    def _may_be_behind(self, node: str, t_ms: int) -> bool:
+        """True in the first hour where the node knows better: it was told the time before this machine was switched off."""
+        if time.monotonic() - self._began > CLOCK_SETTLES_S:
+            return False
+        try:
+            behind_ms = self._ledger.clock_behind_ms(node, t_ms, self._now_ms())
+        except LedgerError as error:
+            if not error.temporary:
+                raise
+            return False
+        if behind_ms <= MAX_AHEAD_MS:
+            return False
+        self._tell(
+            node,
+            "time",
+            "node %s asks the time, but this gateway's own clock is %s behind what the node was told before",
+            node,
+            spoken(behind_ms / 1000),
+        )
+        return True
 
     def _persist(self, write: Callable[[], None]) -> bool:
         """Does `write`, again and again where the disk is full; False where the gateway ends before it has worked."""

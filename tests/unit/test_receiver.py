@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from footfall_gateway.database import LedgerError
+from footfall_gateway.dating import MAX_AHEAD_MS
 from footfall_gateway.health import NodeWatch
 from footfall_gateway.ledger import MAX_BACK_MS, Ledger
 from footfall_gateway.link import Arrived, Inbox, Opened
@@ -122,6 +123,45 @@ def test_a_gateway_whose_clock_has_gone_back_tells_nobody_the_time_and_takes_the
     assert desk.refused() == []  # the node was told the time before the clock went back
     desk.now_ms = NOW_MS - MAX_BACK_MS + 1
     assert len(desk.process(desk.message("reply", {"v": 1, "ask": "time", "t": 5}))) == 2  # answered
+
+
+def test_a_gateway_that_starts_with_the_time_of_its_last_end_tells_no_node_that_knows_better(desk, caplog):
+    weekend_ms = 62 * 3_600_000
+    ask = {"v": 1, "ask": "time", "t": weekend_ms}
+
+    def answered() -> bool:
+        return any(entry[0] == "sent" for entry in desk.process(desk.message("reply", ask)))
+
+    clock = f'{{"v":1,"spool":"8f3a01c2","boot":1,"seq":1,"r":[[0,"C",{NOW_MS},"gw"]]}}'
+    desk.process(Arrived(desk.link, "footfall/1/ff-1/records", clock.encode()))
+    desk.now_ms = NOW_MS + 120_000  # started again, the network has not told it the time yet
+    assert not answered()
+    assert (
+        "ff-1 asks the time, but this gateway's own clock is 2 d 13 h behind what the node was told before"
+        in caplog.text
+    )
+    assert len(desk.process(desk.message("reply", ask, "ff-2"))) == 2  # it knows no better
+    assert (
+        len(desk.process(desk.message("reply", ask | {"t": 5}))) == 2
+    )  # a new boot, of which nothing is here yet
+    desk.now_ms = NOW_MS + weekend_ms - MAX_AHEAD_MS
+    assert answered()
+    desk.now_ms = NOW_MS + 120_000
+    desk.ledger.trust_clock("ben", "it is right", desk.now_ms)
+    assert answered()
+
+
+def test_a_node_that_believes_a_wrong_clock_of_its_own_is_told_the_time(desk):
+    clock = f'{{"v":1,"spool":"8f3a01c2","boot":1,"seq":1,"r":[[0,"C",{NOW_MS},"rtc"]]}}'
+    desk.process(Arrived(desk.link, "footfall/1/ff-1/records", clock.encode()))
+    assert len(desk.process(desk.message("reply", {"v": 1, "ask": "time", "t": 86_400_000}))) == 2
+
+
+def test_a_clock_that_stays_behind_is_believed_after_an_hour(desk, monkeypatch):
+    monkeypatch.setattr("footfall_gateway.receiver.CLOCK_SETTLES_S", -1.0)
+    clock = f'{{"v":1,"spool":"8f3a01c2","boot":1,"seq":1,"r":[[0,"C",{NOW_MS},"gw"]]}}'
+    desk.process(Arrived(desk.link, "footfall/1/ff-1/records", clock.encode()))
+    assert len(desk.process(desk.message("reply", {"v": 1, "ask": "time", "t": 86_400_000}))) == 2
 
 
 @pytest.mark.parametrize("source", ["gw", "rtc"])
