@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.device.power_cut import POWER
+
 PASSAGE = "(%d, 'P', 0, %d, 400)"
 
 READ_ALL = """
@@ -116,65 +118,13 @@ show(found)
     assert len(set(result)) == 12
 
 
-# A power cut at every single write, flush, rename and delete, with the last write half done. The cut is a
-# BaseException that no code of the firmware catches.
+# A power cut at every single write, flush, rename and delete, with the last write half done.
 CUT_EVERYWHERE = (
     READ_ALL
+    + POWER
     + """
-import builtins, os
 from node import flash, spool as spool_module
 
-class Cut(BaseException):
-    pass
-
-class Power:
-    left = None
-    def use(self):
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise Cut()
-power = Power()
-
-class File:
-    # What is not flushed is not there after a cut; a cut flush leaves half.
-    def __init__(self, name, mode="r"):
-        self.mode = mode
-        if "w" in mode:
-            power.use()
-        self.file = builtins.open(name, mode)
-        self.waiting = b""
-    def write(self, data):
-        self.waiting += data if isinstance(data, (bytes, bytearray)) else data.encode()
-    def through(self, n):
-        self.file.write(self.waiting[:n] if "b" in self.mode else self.waiting[:n].decode())
-        self.file.flush()
-        self.waiting = b""
-    def flush(self):
-        try:
-            power.use()
-        except Cut:
-            self.through(len(self.waiting) // 2)
-            raise
-        self.through(len(self.waiting))
-    def read(self):
-        return self.file.read()
-    def readinto(self, buffer):
-        return self.file.readinto(buffer)
-    def close(self):
-        self.file.close()  # the firmware must not count on a close to flush
-    def __enter__(self):
-        return self
-    def __exit__(self, *_):
-        self.close()
-
-class Os:
-    def __getattr__(self, name):
-        def call(*args):
-            if name in ("remove", "rename", "mkdir"):
-                power.use()
-            return getattr(os, name)(*args)
-        return call
 for module in (flash, spool_module):
     module.open = File
     module.os = Os()

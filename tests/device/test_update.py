@@ -15,6 +15,7 @@ from footfall_gateway.commissioning.bundle import Bundle, make_bundle
 from footfall_gateway.commissioning.device_files import DeviceFile
 from footfall_gateway.commissioning.signing import public_half
 from tests.device.conftest import FIRMWARE
+from tests.device.power_cut import POWER
 
 GENUINE = """
 import asyncio, binascii, io, sys
@@ -366,62 +367,16 @@ def test_a_signed_path_outside_of_the_slot_is_refused(take, path, monkeypatch):
 
 # ----------------------------------------------------------------------------- the power goes, at every single write
 
-# Lives of a node, each from the loader's choice to a restart or a cut: the real loader, updater, update and trial. A cut
-# is a BaseException that no code of the firmware catches; what was not flushed is gone, of a flush half is there.
-CUT_EVERYWHERE = """
-import asyncio, binascii, builtins, hashlib, os
+# Lives of a node, each from the loader's choice to a restart or a cut: the real loader, updater, update and trial.
+CUT_EVERYWHERE = (
+    POWER
+    + """
+import asyncio, binascii, hashlib
 import node as package
 from node import boot, flash, signature, trial, update, updater
 
-class Cut(BaseException):
-    pass
-
 class Restart(BaseException):
     pass
-
-class Power:
-    left = None
-    def use(self):
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise Cut()
-power = Power()
-
-class File:
-    def __init__(self, name, mode="r"):
-        self.mode = mode
-        if "r" not in mode:
-            power.use()
-        self.file = builtins.open(name, mode)
-        self.waiting = b""
-    def write(self, data):
-        self.waiting += data if isinstance(data, (bytes, bytearray)) else data.encode()
-    def through(self, n):
-        self.file.write(self.waiting[:n] if "b" in self.mode else self.waiting[:n].decode())
-        self.file.flush()
-        self.waiting = b""
-    def flush(self):
-        try:
-            power.use()
-        except Cut:
-            self.through(len(self.waiting) // 2)
-            raise
-        self.through(len(self.waiting))
-    def __getattr__(self, name):
-        return getattr(self.file, name)
-    def __enter__(self):
-        return self
-    def __exit__(self, *_):
-        self.file.close()  # the firmware must not count on a close to flush
-
-class Os:
-    def __getattr__(self, name):
-        def call(*args):
-            if name in ("remove", "rename", "mkdir", "rmdir"):
-                power.use()
-            return getattr(os, name)(*args)
-        return call
 
 class Quick:
     create_task = asyncio.create_task
@@ -582,6 +537,7 @@ while True:
     cuts += 1
 show(cuts)
 """
+)
 
 
 @pytest.mark.parametrize("reached", [True, False], ids=["it reaches the gateway", "it never does"])
