@@ -25,6 +25,7 @@ import click
 from footfall_core.beam import PASSED_IN, PASSED_OUT, Barrier
 from footfall_simulator.behaviours import BEHAVIOURS
 from footfall_simulator.people import IN, OUT, Beams, Crossing, busy_span, crossings_of, edges_of, single_file
+from footfall_simulator.reports import deliver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +40,6 @@ __all__ = [
     "make_scenes",
     "match",
     "measure",
-    "put_between_markers",
     "score",
     "table",
     "wilson",
@@ -293,15 +293,7 @@ def accuracy(
 ) -> int:
     """Walk seeded people through the light barrier and report how many passages are counted right."""
     report = siting_table(scenes, seed) if siting else _report(people, scenes, seed, Beams(spacing, height))
-    if write is None:
-        click.echo(report)
-        return 0
-    try:
-        put_between_markers(write, "siting" if siting else "accuracy", report)
-    except (OSError, ValueError) as error:
-        click.echo(f"{write}: {getattr(error, 'strerror', None) or error}", err=True)
-        return 1
-    return 0
+    return deliver(report, write, "siting" if siting else "accuracy")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -315,16 +307,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("stopped", err=True)
         return 130
     return result if isinstance(result, int) else 0
-
-
-def put_between_markers(path: Path, name: str, report: str) -> None:
-    """Replace what stands between `<!-- name -->` and `<!-- /name -->` in a file. ValueError if they are not there."""
-    text = path.read_text("utf-8")
-    before, opening, rest = text.partition(f"<!-- {name} -->\n")
-    _, closing, after = rest.partition(f"<!-- /{name} -->")
-    if not opening or not closing:
-        raise ValueError(f"has no lines <!-- {name} --> and <!-- /{name} --> to write between")
-    path.write_text(f"{before}{opening}{report}\n{closing}{after}", "utf-8")
 
 
 def _report(people: int, scenes: int, seed: int, beams: Beams) -> str:

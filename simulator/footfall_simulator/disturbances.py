@@ -17,9 +17,10 @@ import click
 
 from footfall_core.beam import ANY_PASSAGE, Barrier
 from footfall_core.noise import Noise
-from footfall_simulator.accuracy import make_scenes, put_between_markers
+from footfall_simulator.accuracy import make_scenes
 from footfall_simulator.behaviours import BEHAVIOURS
 from footfall_simulator.people import INNER, OUTER, Beams, Edge, edges_of
+from footfall_simulator.reports import deliver
 from footfall_simulator.scenario import load_scenario, play
 
 if TYPE_CHECKING:
@@ -239,12 +240,4 @@ def _unguarded(edges: Sequence[Edge]) -> int:
 def disturbances(seeds: int, write: Path | None) -> int:
     """Let light flicker and contacts bounce, and report how soon the firmware stops taking it for people."""
     report = table(seeds)
-    if write is None:
-        click.echo(report)
-        return 0
-    try:
-        put_between_markers(write, "disturbances", report)
-    except (OSError, ValueError) as error:
-        click.echo(f"{write}: {getattr(error, 'strerror', None) or error}", err=True)
-        return 1
-    return 0
+    return deliver(report, write, "disturbances")

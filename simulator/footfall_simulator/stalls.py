@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import click
 
 from footfall_simulator import parts
-from footfall_simulator.accuracy import make_scenes, match, put_between_markers
+from footfall_simulator.accuracy import SINGLE_FILE_GAP_MS, SINGLE_FILE_SPARE_MS, make_scenes, match
 from footfall_simulator.people import IN, OUT, Beams, Crossing, crossings_of, edges_of, single_file
+from footfall_simulator.reports import deliver
 from footfall_simulator.timeline import Timeline
 from footfall_simulator.town import TownError, firmware_folder
 from footfall_simulator.virtual_board import VirtualBoard
@@ -53,7 +54,6 @@ RATE = 4_000.0
 STALL_MS = 300
 STALL_EVERY_MS = 5_000
 LEAST_GAP_MS = 1_500  # between two stalls: one passage is hit once
-TOLERANCE_MS = 1_000
 PEOPLE = 5_000  # scenes
 SCENES_PER_SEED = 1_000
 HOW = ("no stalls", "stalls, hardware counters", "stalls, interrupts alone")
@@ -99,7 +99,7 @@ def crowd(mix: Mapping[str, int], scenes: int, seed: int, beams: Beams, start_ms
     rng = random.Random(f"{seed}/crowd")
     pools = {name: iter(make_scenes(name, scenes, seed, beams)) for name in mix}
     walks = [next(pools[rng.choices(list(mix), list(mix.values()))[0]]) for _ in range(scenes)]
-    gaps = [400 + rng.expovariate(1 / 1600) for _ in walks]
+    gaps = [SINGLE_FILE_GAP_MS + rng.expovariate(1 / SINGLE_FILE_SPARE_MS) for _ in walks]
     return single_file(walks, beams, gaps, start_ms)
 
 
@@ -163,9 +163,9 @@ def count_on_board(
 
 def effect(true: Sequence[Crossing], count: Count, undisturbed: Count, stalls: int) -> Effect:
     """How a count fares, and what it lost against the undisturbed one."""
-    matched = match(true, count.passages, TOLERANCE_MS)
+    matched = match(true, count.passages)
     right = Counter(one for one, _ in matched.right)
-    before = Counter(one for one, _ in match(true, undisturbed.passages, TOLERANCE_MS).right)
+    before = Counter(one for one, _ in match(true, undisturbed.passages).right)
     return Effect(
         len(true),
         stalls,
@@ -309,12 +309,4 @@ def stalls(
         for how, effects in zip(HOW, zip(*found, strict=True), strict=True):
             rows.append((title, how, total(effects)))
     report = table(rows, stall_ms, every_ms, seeds)
-    if write is None:
-        click.echo(report)
-        return 0
-    try:
-        put_between_markers(write, "stalls", report)
-    except (OSError, ValueError) as error:
-        click.echo(f"{write}: {getattr(error, 'strerror', None) or error}", err=True)
-        return 1
-    return 0
+    return deliver(report, write, "stalls")
