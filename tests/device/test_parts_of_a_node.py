@@ -544,3 +544,39 @@ show([pin_table.chip(sys.argv[1]), pin_table.OUTER, pin_table.CARRIERS[0], [m fo
     assert chosen == chip
     assert [outer, carrier] == [CHIPS[chip]["roles"][role] for role in ("outer", "carrier1")]
     assert loaded == [f"board.pins_{chip}"]
+
+
+def test_whoever_waits_is_woken_at_once_or_in_time_and_news_from_before_is_not_missed(run_on_board):
+    found = run_on_board("""
+import asyncio, time
+from node.wake import Wake
+wake = Wake()
+async def within(ms):
+    began = time.ticks_ms()
+    told = await wake.within(ms)
+    return [told, time.ticks_diff(time.ticks_ms(), began) < 1000]
+async def later(times):
+    await asyncio.sleep_ms(10)
+    for _ in range(times):
+        wake.set()
+async def main():
+    found = [await within(20)]
+    for times in (1, 3):
+        asyncio.create_task(later(times))
+        found.append(await within(3000))
+        wake.clear()
+    wake.set()
+    found.append(await within(3000))
+    wake.clear()
+    waiting = asyncio.create_task(within(3000))
+    await asyncio.sleep_ms(0)
+    waiting.cancel()
+    try:
+        await waiting
+    except asyncio.CancelledError:
+        found.append("cancelled")
+    wake.set()  # nobody waits any more
+    return found
+show(asyncio.run(main()))
+""")
+    assert found == [[False, True], [True, True], [True, True], [True, True], "cancelled"]
