@@ -580,3 +580,30 @@ async def main():
 show(asyncio.run(main()))
 """)
     assert found == [[False, True], [True, True], [True, True], [True, True], "cancelled"]
+
+
+def test_a_failure_that_cannot_be_noted_for_want_of_memory_ends_no_task(run_on_board):
+    runs, lines = run_on_board("""
+import asyncio
+from node.supervise import Supervisor
+lines = []
+def no_memory(text):
+    raise MemoryError("memory allocation failed")
+supervisor = Supervisor(str, None, lines.append, no_memory)
+runs = []
+async def start():
+    runs.append(1)
+    if len(runs) == 2:
+        raise KeyboardInterrupt
+    raise ValueError("a task")
+try:
+    asyncio.run(supervisor.keep("x", start))
+except KeyboardInterrupt:
+    pass
+show([len(runs), lines])
+""")
+    assert runs == 2
+    assert lines == [
+        "the failure cannot be noted (memory allocation failed)",
+        "task x: ValueError a task; starting it again",
+    ]
