@@ -24,6 +24,7 @@ order = json.load(open("order.json"))
 bundle = open("bundle.ffu", "rb")
 flash_chip.mount(flash_chip.FlashChip("chip.img", order["blocks"]))
 os.chdir("/flash")
+flash.write(updater.KEY_FILE, order["key"])
 
 spool = Spool(max_bytes=order["spool_bytes"], report=lambda text: None)
 spool.open()
@@ -56,7 +57,7 @@ async def quiet():
 
 count(order["before"])
 runs = {"version": "0.1.0", "chip": "linux", "loader": 1}
-taking = update.Update(order["wanted"], "b", lambda: order["key"], lambda: runs, ask, quiet, room, lambda percent: None)
+taking = update.Update(order["wanted"], "b", updater.modulus(), lambda: runs, ask, quiet, room, lambda percent: None)
 try:
     asyncio.run(taking.run())
     end = "whole"
@@ -108,7 +109,7 @@ def test_an_update_fits_beside_a_full_spool_or_is_refused_and_no_record_gives_wa
         "spool_bytes": SPOOL_BYTES,
         "before": 5000,
         "each_piece": 25,
-        "key": json.loads(public_half(key))["n"],
+        "key": public_half(key),
         "wanted": {
             "version": "0.2.0", "bundle": bundle.id, "size": len(bundle.content), "head": bundle.head_bytes,
         },
