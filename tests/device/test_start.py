@@ -361,9 +361,11 @@ def test_where_nothing_can_be_started_it_says_so_tries_again_and_ctrl_c_leads_to
     board.wait_for_console("Trying again in 5 minutes", since=mark)
     os.kill(board.pid, signal.SIGINT)
     board.wait_for_console("Stopped by Ctrl-C", since=mark)
-    began_ms = board.boot_utc_ms
+    began_ms, boots, mark = board.boot_utc_ms, board.boots, board.console_mark()
     board.timeline.set_rate(5000)
-    board.wait_for_console("No firmware on this board", since=board.console_mark())
+    while board.boots == boots:  # it may have said so once more before it was stopped
+        board.wait_for_console("No firmware on this board", since=mark)
+        mark = board.console_mark()
     assert board.resets[-1] == WDT_RESET, "a prompt that somebody forgot"
     assert board.boot_utc_ms - began_ms > 3_600_000
 
@@ -521,7 +523,9 @@ def test_a_task_that_keeps_failing_restarts_the_board_and_leads_to_safe_mode(mak
     board.wait_for_console(r"boot 2 \(task door 0 edges fails\)")
     board.wait_for_console(r"boot 4 \(task door 0 edges fails")
     board.wait_for_console("safe mode, as")
-    assert (flash / "crash.txt").read_text().count("OSError") == 3
+    assert (flash / "crash.txt").read_text().count(
+        "OSError"
+    ) >= 3  # in safe mode it may have failed again by now
 
 
 def test_where_the_spool_cannot_be_read_safe_mode_counts_into_another_one(world, mosquitto, gateway, flash):
