@@ -94,6 +94,7 @@ def _stored_until_killed(path: Path, first: list[int], acks: int, after_s: float
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(path), *map(str, first)],
         stdout=subprocess.PIPE,
+        bufsize=0,  # what was read ahead of the lines taken here, `communicate` would not see
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert child.stdout is not None
