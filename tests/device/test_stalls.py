@@ -34,6 +34,7 @@ def edge(pin):
     seen.append((time.ticks_ms(), pin is b, b.value() << 1 | a.value()))
 a.irq(edge)
 b.irq(edge)
+print("ready")
 t0 = time.ticks_ms()
 beats = []
 while time.ticks_diff(time.ticks_ms(), t0) < 3000:
@@ -51,7 +52,7 @@ def make_board(micropython: parts.Micropython, tmp_path: Path) -> Iterator[MakeB
     """A board with this main.py; further arguments go to VirtualBoard."""
     with ExitStack() as stack:
 
-        def make(code: str, **options: Any) -> VirtualBoard:
+        def make(code: str, rate: float = 20, **options: Any) -> VirtualBoard:
             firmware = tmp_path / "firmware"
             firmware.mkdir(exist_ok=True)
             (firmware / "main.py").write_text(textwrap.dedent(code))
@@ -60,7 +61,7 @@ def make_board(micropython: parts.Micropython, tmp_path: Path) -> Iterator[MakeB
                 tmp_path / "flash",
                 micropython,
                 firmware,
-                Timeline(START, 20),
+                Timeline(START, rate),
                 boot_ms=0,
                 **options,
             )
@@ -68,6 +69,13 @@ def make_board(micropython: parts.Micropython, tmp_path: Path) -> Iterator[MakeB
             return stack.enter_context(board)
 
         yield make
+
+
+def start_when_ready(board: VirtualBoard) -> None:
+    """Time stands still until the recorder listens, however slow the machine is."""
+    board.start()
+    board.wait_for_console("ready")
+    board.timeline.set_rate(20)
 
 
 def inward(t_ms: int, lag_ms: int = 70, block_ms: int = 180) -> list[tuple[int, int, int]]:
@@ -84,10 +92,10 @@ def told(board: VirtualBoard, word: str) -> list[str]:
 
 
 def test_a_stall_hides_a_person_from_the_interrupts_and_not_from_the_counters(make_board):
-    board = make_board(RECORDER)
+    board = make_board(RECORDER, rate=0)
     board.schedule_edges(inward(START + 500) + inward(START + 1500))
     board.schedule_stalls([(START + 1490, 300)])
-    board.start()
+    start_when_ready(board)
     assert board.wait_for_end() == "ended", board.lines
     calls = [
         tuple(map(int, re.findall(r"\d+", line.replace("False", "0").replace("True", "1"))))
@@ -105,7 +113,7 @@ def test_a_stall_hides_a_person_from_the_interrupts_and_not_from_the_counters(ma
 
 
 def test_only_eight_interrupts_wait_and_turning_back_cancels_in_the_encoder(make_board):
-    board = make_board(RECORDER)
+    board = make_board(RECORDER, rate=0)
     back = [(START + 500 + 10 * n, OUTER, 1 - n % 2) for n in range(12)]
     out = [
         (START + 1200 + after, pin, level)
@@ -113,7 +121,7 @@ def test_only_eight_interrupts_wait_and_turning_back_cancels_in_the_encoder(make
     ]
     board.schedule_edges(back + out)
     board.schedule_stalls([(START + 490, 200)])
-    board.start()
+    start_when_ready(board)
     assert board.wait_for_end() == "ended", board.lines
     assert len(told(board, "call")) == 8 + 4
     assert told(board, "units") == ["[-4, -1, 7]"]
