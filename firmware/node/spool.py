@@ -73,8 +73,8 @@ class Spool:
         self._recent = []  # the last records that are in flash
         self._file = None
         self._writer = None
-        self._cursor = None  # (first of segment, reader, iterator): where reading stands
-        self._cursor_seq = 0
+        self._cursor = None  # (first of segment, reader, iterator, highest number when it was read)
+        self._cursor_seq = 0  # what the iterator gives next
         # Made once, while the heap is whole: after days of small objects there is no room of this size in one piece
         self._buffer = bytearray(segment_bytes + MAX_FRAME_BYTES)
         self._totals_seq = 0  # the record up to which totals.json counts
@@ -317,7 +317,7 @@ class Spool:
         size = 0
         boot = self.boot
         if await self._seek(seq):
-            _, reader, frames = self._cursor
+            _, reader, frames, _ = self._cursor
             boot = reader.boot
             last = self._last_of(self._cursor[0])
             while self._cursor_seq <= last and len(encoded) < most and size <= _FULL_MARK:
@@ -346,8 +346,10 @@ class Spool:
             first = candidate
         if not first:
             return False
-        if not self._cursor or self._cursor[0] != first or self._cursor_seq != seq:
+        # A segment that has grown since it was read is read anew: its end then is not its end now
+        if not self._cursor or self._cursor[0] != first or self._cursor_seq != seq or seq > self._cursor[3]:
             self._cursor = None
+            until = self.flushed
             try:
                 reader = SegmentReader(self._read(first))
             except (OSError, payload.PayloadError):
@@ -358,7 +360,7 @@ class Spool:
                     return False
                 if skipped % 16 == 15:
                     await asyncio.sleep_ms(0)  # the doors go first
-            self._cursor = first, reader, frames
+            self._cursor = first, reader, frames, until
             self._cursor_seq = seq
         return True
 

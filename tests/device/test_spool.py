@@ -320,6 +320,57 @@ def test_a_spoilt_note_does_not_keep_the_node_from_counting(run_on_board, flash,
     assert run_on_board(code) == [2, 2, 2]
 
 
+def test_whatever_is_read_and_written_in_turns_no_record_in_flash_is_told_as_lost(run_on_board):
+    count, rounds = run_on_board(
+        """
+import asyncio, json, random
+from node.spool import Spool
+random.seed(5)
+spool = Spool(segment_bytes=1500)
+spool.open()
+
+async def writes():
+    while spool.next_seq < 6000:
+        await asyncio.sleep_ms(0)  # also while a segment is being read
+        some()
+
+def some():
+    for _ in range(random.choice((1, 5, 30, 70, 150))):
+        spool.append((1000 * spool.next_seq, "P", 0, 1, spool.next_seq % 3000))
+    spool.flush()
+
+async def turns():
+    acked = 0
+    seq = 1
+    rounds = 0
+    while spool.next_seq < 6000:
+        some()
+        if rounds == 40:
+            asyncio.create_task(writes())
+        if not random.randrange(4):
+            seq = acked + 1  # a new connection: from the last acknowledgement on
+        for _ in range(random.choice((0, 1, 3, 1000))):  # never, now and then, all there is
+            found = await spool.batch(seq, 77, random.choice((1, 7, 32)))
+            if not found:
+                break
+            batch = json.loads(found[0])
+            assert batch["seq"] == seq
+            for i, values in enumerate(batch["r"]):
+                assert values[1] == "P" and values[4] == (seq + i) % 3000, (seq + i, values)
+            seq = found[1] + 1
+        if not random.randrange(3):
+            acked = max(acked, seq - 1)
+            spool.acknowledged(acked)
+        rounds += 1
+    return rounds
+rounds = asyncio.run(turns())
+show([spool.next_seq - 1, rounds])
+"""
+    )
+    assert count >= 5999
+    assert rounds > 50
+
+
 def test_many_more_records_than_memory_are_read_back_in_bounded_memory(run_on_board):
     free = run_on_board(
         READ_ALL
