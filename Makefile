@@ -34,7 +34,7 @@ demo: setup
 	@$(VENV_BIN)/footfall demo
 
 test: parts
-	@$(VENV_BIN)/python -m pytest -n 3 --dist worksteal
+	@$(VENV_BIN)/python -m pytest -n 4 --dist worksteal
 
 check: check-format check-lint check-types check-firmware-types check-imports check-device-files
 
