@@ -153,11 +153,12 @@ class Spool:
                 seq += 1
             if newest:
                 self.next_seq = seq
-                if reader.torn:
-                    self._report(
-                        "spool: %d bytes were being written when the power went"
-                        % (len(data) - reader.good_bytes)
-                    )
+                bad = len(data) - reader.good_bytes
+                if bad > _WRITE_BYTES + MAX_FRAME_BYTES:  # more than one write: no power cut did that
+                    self.next_seq += bad // _SMALLEST_FRAME
+                    self._report("spool: segment %d is damaged" % first)
+                elif bad:
+                    self._report("spool: %d bytes were being written when the power went" % bad)
         return boot
 
     # ---- records in

@@ -264,8 +264,9 @@ for i in range(1200):
     assert count == 1 + 1200 - values[2]
 
 
-def test_where_the_newest_header_is_damaged_no_number_that_it_may_have_held_is_used_again(
-    run_on_board, flash
+@pytest.mark.parametrize("place", [pytest.param(1, id="header"), pytest.param(1000, id="middle")])
+def test_where_the_newest_segment_is_damaged_no_number_that_it_may_have_held_is_used_again(
+    run_on_board, flash, place
 ):
     written = run_on_board(
         SUMMARY
@@ -280,7 +281,7 @@ show(spool.next_seq)
     )
     newest = max(flash.glob("spool/*/*.seg"))
     data = bytearray(newest.read_bytes())
-    data[1] ^= 0x10
+    data[place] ^= 0x10
     newest.write_bytes(data)
     again, count, last, lost = run_on_board(
         SUMMARY
@@ -297,7 +298,7 @@ show([again] + summary(spool))
     assert last == again
     ((gap, values),) = lost
     assert gap + values[2] == again
-    assert count == 1 + 1
+    assert count == gap - 1 + 1 + 1
 
 
 @pytest.mark.parametrize(
