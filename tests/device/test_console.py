@@ -331,4 +331,5 @@ def test_a_hundred_long_answers_leave_the_heap_as_it_was(desk):
     for _ in range(50):
         d.ask("info")
         d.ask("log")
-    assert d.ask("info")["heap"] > before - 2048
+    # The answer may be here before the board has forgotten what it needed for the one before
+    assert max(d.ask("info")["heap"] for _ in range(5)) > before - 2048

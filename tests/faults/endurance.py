@@ -407,10 +407,12 @@ def _told_by_day(ledger: Ledger) -> Counter[tuple[str, str, int]]:
 
 
 def _slope(values: Sequence[float]) -> float:
-    """By how much a value changes from one day to the next, by least squares."""
-    if len(values) < 2:
-        return 0.0
-    return statistics.linear_regression(range(len(values)), values).slope
+    """By how much a value changes from one day to the next: the median over all pairs of days (Theil and Sen).
+
+    One life of a board in which something took more, until the next power cut, is no trend.
+    """
+    days = itertools.combinations(enumerate(values), 2)
+    return statistics.median([(b - a) / (j - i) for (i, a), (j, b) in days] or [0.0])
 
 
 def _files(image: Path | None) -> dict[str, bytes]:
