@@ -32,6 +32,9 @@ KEPT_IN_RAM = const(
 )  # latest records, so that the uplink need not read back what was just written; 100 bytes each
 # A batch ends at either: longer texts ask for more free heap in one piece than a small board has after days
 BATCH_RECORDS = const(32)
+# A gap is told for good: whoever has it told does not ask again. A read that went wrong is no gap yet
+_READ_TRIES = const(3)
+_READ_AGAIN_MS = const(250)
 _FULL_MARK = const(1000)
 _WRITE_BYTES = const(512)
 _SMALLEST_FRAME = const(5)
@@ -134,32 +137,43 @@ class Spool:
             newest = i == len(self._firsts) - 1
             if not newest and self._firsts[i + 1] <= self._totals_seq:
                 continue
-            data = self._read(first)
-            try:
-                reader = SegmentReader(data)
-            except payload.PayloadError:
+            reader = self._read_at_boot(first)
+            if reader is None:
                 # Shorter than a header: torn while it was begun, nothing in it was ever sent. Longer: the flash is
                 # damaged, and no number that the segment may have held is used again.
                 self.next_seq = first
-                if len(data) > _LONGEST_HEADER:
-                    self.next_seq += len(data) // _SMALLEST_FRAME
+                if self._sizes[i] > _LONGEST_HEADER:
+                    self.next_seq += self._sizes[i] // _SMALLEST_FRAME
                     self._report("spool: segment %d is damaged" % first)
                 continue
             boot = max(boot, reader.boot)
-            seq = first
-            for values in reader:
-                if seq > self._totals_seq:
-                    self._count(values)
-                seq += 1
             if newest:
-                self.next_seq = seq
-                bad = len(data) - reader.good_bytes
+                self.next_seq = first + reader.count
+                bad = self._sizes[i] - reader.good_bytes
                 if bad > _WRITE_BYTES + MAX_FRAME_BYTES:  # more than one write: no power cut did that
                     self.next_seq += bad // _SMALLEST_FRAME
                     self._report("spool: segment %d is damaged" % first)
                 elif bad:
                     self._report("spool: %d bytes were being written when the power went" % bad)
         return boot
+
+    def _read_at_boot(self, first):
+        """Count what is in a segment; its reader at the end, or None. Read anew where it ends before its time: were a
+        read that went wrong believed, numbers that have been sent would be given again."""
+        before = self.lifetime_in, self.lifetime_out
+        for _ in range(_READ_TRIES):
+            self.lifetime_in, self.lifetime_out = before
+            reader = None
+            try:
+                reader = SegmentReader(self._read(first))
+                for seq, values in enumerate(reader, first):
+                    if seq > self._totals_seq:
+                        self._count(values)
+                if not reader.torn:
+                    break
+            except (OSError, payload.PayloadError):
+                pass
+        return reader
 
     # ---- records in
 
@@ -314,26 +328,36 @@ class Spool:
                 if size > _FULL_MARK:
                     break
             return self._batch(self.boot, seq, encoded)
-        encoded = []
-        size = 0
-        boot = self.boot
-        if await self._seek(seq):
-            _, reader, frames, _ = self._cursor
-            boot = reader.boot
-            last = self._last_of(self._cursor[0])
-            while self._cursor_seq <= last and len(encoded) < most and size <= _FULL_MARK:
-                values = next(frames, None)
-                if values is None:
-                    break
-                encoded.append(payload.encode_record(values))
-                size += len(encoded[-1]) + 1
-                self._cursor_seq += 1
-        if encoded:
-            return self._batch(boot, seq, encoded)
+        for left in range(_READ_TRIES - 1, -1, -1):
+            boot, encoded = await self._from_flash(seq, most)
+            if encoded:
+                return self._batch(boot, seq, encoded)
+            if seq < self.oldest():  # given up, there is nothing to be read
+                break
+            if left:
+                self._cursor = None
+                await asyncio.sleep_ms(_READ_AGAIN_MS)
         gone = self._next_first(seq) - seq
         self._report("spool: records %d to %d are gone" % (seq, seq + gone - 1))
         lost = payload.encode_record((now_ms, record.LOST, gone))
         return payload.encode_batch(self.id, self.boot, seq, [lost]), seq + gone - 1
+
+    async def _from_flash(self, seq, most):
+        """(boot, records as text) from record seq on, as many as go into a batch and are of one segment."""
+        encoded = []
+        if not await self._seek(seq):
+            return 0, encoded
+        size = 0
+        first, reader, frames, _ = self._cursor
+        last = self._last_of(first)
+        while self._cursor_seq <= last and len(encoded) < most and size <= _FULL_MARK:
+            values = next(frames, None)
+            if values is None:
+                break
+            encoded.append(payload.encode_record(values))
+            size += len(encoded[-1]) + 1
+            self._cursor_seq += 1
+        return reader.boot, encoded
 
     def _batch(self, boot, seq, encoded):
         return payload.encode_batch(self.id, boot, seq, encoded), seq + len(encoded) - 1

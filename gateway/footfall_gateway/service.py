@@ -38,6 +38,9 @@ ACCOUNTS_EVERY_S = 0.5  # not after each record: every run costs the ledger some
 HEALTH_EVERY_S = 10.0
 COMPACT_EVERY_S = 60.0
 CONFIGURE_EVERY_S = 1.0  # the next question begins at a midnight
+# Python handles a signal in the main thread only, and the kernel may have given it to another one, as after a stop and
+# a continuation: a main thread that waits without a limit would never know
+SIGNAL_LOOK_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -262,7 +265,8 @@ def run(settings: Settings, clock: Callable[[], int] = system_clock) -> int:
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         gateway.start()
-        gateway.wait()
+        while not gateway.wait(SIGNAL_LOOK_S):
+            pass
         gateway.stop()
     finally:
         for number, handler in before.items():

@@ -372,6 +372,89 @@ show([spool.next_seq - 1, rounds])
     assert rounds > 50
 
 
+FLAKY = """
+class Flaky(Spool):
+    '''Its reads go wrong as often as `wrong` says, each in the way of `how`.'''
+    wrong = 0
+    reads = 0
+    how = "refused"
+    def _read(self, first):
+        self.reads += 1
+        if not self.wrong:
+            return Spool._read(self, first)
+        self.wrong -= 1
+        if self.how == "refused":
+            raise OSError(5)
+        data = Spool._read(self, first)
+        data[len(data) // 2 if self.how == "torn" else 0] ^= 255
+        return data
+spool = Flaky(report=said.append)
+spool.open()
+for i in range(800):
+    spool.append((1000 * i, "P", 0, 1, 400))
+    if i % 40 == 39:
+        spool.flush()
+"""
+
+
+@pytest.mark.parametrize("how", ["refused", "torn", "headless"])
+def test_a_read_that_goes_wrong_twice_loses_nothing_and_one_that_always_does_is_told(run_on_board, how):
+    found = run_on_board(
+        READ_ALL
+        + "said = []"
+        + FLAKY
+        + f"""
+spool.how = {how!r}
+spool.wrong = 2
+right = [len([r for r in read_all(spool).values() if r[2] == "P"]), list(said)]
+spool.wrong = 1000
+show(right + [read_all(spool), said, spool.reads])
+"""
+    )
+    passages, words, records, said, reads = found
+    assert passages == 800
+    assert words == []
+    assert [r for r in records.values() if r[2] == "L"], "but it does not read for ever"
+    assert said
+    assert reads < 60
+
+
+@pytest.mark.parametrize("how", ["refused", "torn", "headless"])
+def test_a_read_that_goes_wrong_at_boot_gives_no_number_twice(run_on_board, how):
+    code = (
+        READ_ALL
+        + "said = []"
+        + FLAKY
+        + f"""
+again = Flaky(report=said.append)
+again.wrong = 2
+again.how = {how!r}
+again.open()
+show([spool.flushed, again.next_seq, said, again.lifetime_in])
+"""
+    )
+    assert run_on_board(code) == [800, 801, [], 800]
+
+
+def test_what_was_given_up_is_told_without_reading_in_vain(run_on_board):
+    """A full flash dropped it on purpose: nothing to be looked for again."""
+    reads, lost = run_on_board(
+        READ_ALL
+        + "said = []"
+        + FLAKY
+        + """
+spool._drop_oldest("the flash is full")
+spool.reads = 0
+async def first():
+    return await spool.batch(1, 77)
+text, last = asyncio.run(first())
+show([spool.reads, json.loads(text)["r"]])
+"""
+    )
+    assert reads == 0
+    assert lost[0][1] == "L"
+
+
 def test_many_more_records_than_memory_are_read_back_in_bounded_memory(run_on_board):
     free = run_on_board(
         READ_ALL
