@@ -466,6 +466,24 @@ def test_run_ends_cleanly_when_told_to(config, number):
     )
 
 
+def test_run_ends_when_the_kernel_gives_the_signal_to_another_thread_than_pythons_main_one(config):
+    """After a stop and a continuation it may; the handler still runs in the main thread, if that ever wakes."""
+    code = """
+import signal, threading
+from footfall_gateway import accounts
+work, once = accounts.Accounts.work, []
+def hit(self, *values, **named):
+    if threading.current_thread() is not threading.main_thread() and not once:
+        once.append(1)
+        threading.Timer(0.3, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM)).start()
+    return work(self, *values, **named)
+accounts.Accounts.work = hit
+"""
+    running = Running("run", "--config", config, code=code)
+    assert running.end() == 0
+    assert "SIGTERM: storing what has arrived" in "".join(running.lines)
+
+
 def test_a_second_gateway_on_the_same_ledger_is_refused_in_one_line(config, footfall):
     running = Running("run", "--config", config)
     running.wait_for("connection refused")
