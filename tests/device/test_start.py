@@ -366,7 +366,9 @@ def test_where_nothing_can_be_started_it_says_so_tries_again_and_ctrl_c_leads_to
     while board.boots == boots:  # it may have said so once more before it was stopped
         board.wait_for_console("No firmware on this board", since=mark)
         mark = board.console_mark()
-    assert board.resets[boots] == WDT_RESET, "a prompt that somebody forgot"  # its own resets may have followed
+    assert board.resets[boots] == WDT_RESET, (
+        "a prompt that somebody forgot"
+    )  # its own resets may have followed
     assert board.boot_utc_ms - began_ms > 3_600_000
 
 
