@@ -40,18 +40,30 @@ class ANode:
     def walk(self, people: int = 1, *, inward: bool = True, every_ms: int = 600, after_ms: int = 200) -> None:
         """People one after another, from `after_ms` on."""
         first, second = (OUTER, INNER) if inward else (INNER, OUTER)
-        t_ms = max(self.timeline.ahead_us() // 1000 + after_ms, self._busy_until_ms)
-        for _ in range(people):
-            self.board.schedule_edges(
-                [
-                    (t_ms, first, BROKEN),
-                    (t_ms + 70, second, BROKEN),
-                    (t_ms + 180, first, FREE),
-                    (t_ms + 250, second, FREE),
-                ]
-            )
-            t_ms += every_ms
-        self._busy_until_ms = t_ms
+        self.edges(
+            [
+                (every_ms * n + ms, pin, level)
+                for n in range(people)
+                for ms, pin, level in (
+                    (0, first, BROKEN),
+                    (70, second, BROKEN),
+                    (180, first, FREE),
+                    (250, second, FREE),
+                )
+            ],
+            lasts_ms=every_ms * people,
+            after_ms=after_ms,
+        )
+
+    def edges(self, edges: list[tuple[int, int, int]], *, lasts_ms: int = 0, after_ms: int = 200) -> None:
+        """Edges (ms from then on, pin, level) from `after_ms` on, once those who walk are through; others wait `lasts_ms` for them.
+
+        Time stands still until the board has them: at a high rate the shortest stall of this process would make them late.
+        """
+        with self.timeline.slowed(0):
+            t_ms = max(self.timeline.ahead_us() // 1000 + after_ms, self._busy_until_ms)
+            self.board.schedule_edges([(t_ms + ms, pin, level) for ms, pin, level in edges])
+        self._busy_until_ms = t_ms + lasts_ms
 
     def passages(self) -> int:
         """How many it has told on its console."""

@@ -61,6 +61,13 @@ class StandInGateway:
         assert value, f"{what}: not within {timeout_s} s"
         return value
 
+    def wait_for_state(self, boot: int = 1) -> None:
+        """Until the broker has the node's state of this boot, and so hands it to whoever asks.
+
+        Also after a restart: that the connection before was lost is told at the same time, and must not be the last word.
+        """
+        self.wait(f"state of boot {boot}", lambda: self.states and self.states[-1].get("boot") == boot)
+
     def of_kind(self, kind: str) -> list[list[Any]]:
         """All records of a kind, in the order of their numbers."""
         return [

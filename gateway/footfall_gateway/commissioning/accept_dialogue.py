@@ -216,9 +216,9 @@ class Dialogue:
     def _watch_empty_door(self, seconds: float) -> Alignment:
         total = dict.fromkeys(self._barriers, (0, 0))
         beams: Mapping[int, int] = {}
-        began = time.monotonic()
         try:
             self._look_at_beams()
+            began = time.monotonic()  # only now: a node may take longer to answer than the door is watched
             while (left := began + seconds - time.monotonic()) > 0:
                 time.sleep(min(left, ALIGN_EVERY_S))
                 beams, changes = self._look_at_beams()
@@ -235,18 +235,21 @@ class Dialogue:
         )
 
     def _watch_one_walk(self, quiet: Alignment) -> Alignment:
-        """Until somebody has broken every beam, or Enter says that there will be no more."""
+        """Until somebody has broken every beam and is through, or Enter says that there will be no more."""
         unseen = dict(self._beams)
+        beams: Mapping[int, int] = {}
         try:
             self._look_at_beams()
             self._screen.line(self._say("alignment_walk"))
-            while any(unseen.values()) and self._screen.typed(ALIGN_EVERY_S) is None:
-                _, changes = self._look_at_beams()
+            while (any(unseen.values()) or any(beams.values())) and self._screen.typed(ALIGN_EVERY_S) is None:
+                beams, changes = self._look_at_beams()
                 unseen = {n: left & ~_changed(changes[n]) for n, left in unseen.items()}
                 self._screen.status("   ".join(self._seen(n, left) for n, left in unseen.items()))
         finally:
             self._screen.status_ends()
             self._link.command("align", on=False)
+        if not any(unseen.values()):
+            self._settle()  # this passage is told later than the beams are seen, and belongs to no step
         return msgspec.structs.replace(
             quiet, unseen=tuple(unseen[n] for n in self._barriers), passed=not any(unseen.values())
         )
