@@ -13,9 +13,9 @@ import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from footfall_gateway.ledger import Ledger
 
 __all__ = ["cli", "main"]
+
+_Command = TypeVar("_Command", bound="Callable[..., Any] | click.Command")
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 PLUGINS = "footfall.commands"
@@ -79,16 +81,17 @@ def _broken(name: str, why: str) -> click.Command:
     return click.Command(name, callback=explain, help=f"({why})", context_settings=settings)
 
 
-config_option = click.option(
-    "--config",
-    "config",
-    type=click.Path(path_type=Path),
-    default=Path("footfall.toml"),
-    show_default=True,
-    envvar="FOOTFALL_CONFIG",
-    show_envvar=True,
-    help="The settings file.",
-)
+def config_option(help_text: str = "The settings file.") -> Callable[[_Command], _Command]:
+    """--config, the same for every command; `help_text` says what this one takes from the settings."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        default=Path("footfall.toml"),
+        show_default=True,
+        envvar="FOOTFALL_CONFIG",
+        show_envvar=True,
+        help=help_text,
+    )
 
 
 @click.group(
@@ -102,7 +105,7 @@ def cli() -> None:
 
 
 @cli.command(epilog="\b\nExample:\n  footfall run --config /etc/footfall/footfall.toml")
-@config_option
+@config_option()
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -135,7 +138,7 @@ def config() -> None:
     "check",
     epilog="\b\nExamples:\n  footfall config check --config footfall.toml\n  footfall config check --connect",
 )
-@config_option
+@config_option()
 @click.option("--connect", is_flag=True, help="Also try to reach the broker, the serial ports and InfluxDB.")
 def config_check(config: Path, *, connect: bool) -> int:
     """Check the settings and show what they come to.
@@ -167,7 +170,7 @@ def config_check(config: Path, *, connect: bool) -> int:
     short_help="Write the counts from the ledger as a table.",
     epilog="\b\nExample:\n  footfall export --hours --format csv --out hours.csv",
 )
-@config_option
+@config_option()
 @click.option("--hours", is_flag=True, help="Visitors: one row for each door and hour.")
 @click.option("--feedback", is_flag=True, help="Votes: one row for each terminal, hour and answer.")
 @click.option(

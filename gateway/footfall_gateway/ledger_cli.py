@@ -67,7 +67,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
     "  footfall ledger waive ff-main --spool 8f3a01c2 --records 147-156 --why 'flash replaced'",
 )
 @click.argument("node")
-@config_option
+@config_option()
 @click.option("--spool", help="Only this spool of the node.")
 @click.option(
     "--records",
@@ -131,7 +131,7 @@ def _nothing(spools: tuple[SpoolStatus, ...], node: str, spool: str | None) -> s
     short_help="Say that this machine's clock is right.",
     epilog="\b\nExample:\n  footfall ledger trust-clock --why 'it had been set to 2035'",
 )
-@config_option
+@config_option()
 @who_option
 @why_option
 @yes_option

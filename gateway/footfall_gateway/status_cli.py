@@ -21,7 +21,7 @@ ENDED = {"passed": "accepted", "failed": "NOT ACCEPTED", "incomplete": "acceptan
 
 
 @click.command(short_help="Show nodes, missing records, refusals and what waits.")
-@config_option
+@config_option()
 @click.option("--crashes", is_flag=True, help="Also show the whole text of the crash reports that are kept.")
 def status(config: Path, *, crashes: bool) -> int:
     """Show what is in the ledger: nodes, missing records, refused messages, what waits for InfluxDB.

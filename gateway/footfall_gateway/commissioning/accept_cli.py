@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
+from footfall_gateway.cli import config_option
 from footfall_gateway.commissioning import acceptance
 from footfall_gateway.commissioning.accept_dialogue import Dialogue, utc_now
 from footfall_gateway.commissioning.accept_protocol import local_time, protocol
@@ -35,14 +36,7 @@ FAILED = 1
 )
 @click.option("--site", required=True, help="The site's id in the settings.")
 @click.option("--door", required=True, help="The door's id.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("footfall.toml"),
-    show_default=True,
-    envvar="FOOTFALL_CONFIG",
-    help="The gateway's settings: which node, which broker, where to keep the result.",
-)
+@config_option("The gateway's settings: which node, which broker, where to keep the result.")
 @click.option("--port", help="Listen on this USB port instead of the broker.")
 @click.option("--node", "node_name", help="Which node, where several watch this door.")
 @click.option("--language", type=click.Choice(LANGUAGES), help="Default: that of the computer.")

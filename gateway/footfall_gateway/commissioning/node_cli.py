@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 from click.core import ParameterSource
 
+from footfall_gateway.cli import config_option
 from footfall_gateway.commissioning.node_change import (
     Connection,
     await_connection,
@@ -57,15 +58,7 @@ def node() -> None:
 
 
 @node.command("list")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("footfall.toml"),
-    show_default=True,
-    envvar="FOOTFALL_CONFIG",
-    show_envvar=True,
-    help="The gateway's settings: also list what its broker knows.",
-)
+@config_option("The gateway's settings: also list what its broker knows.")
 @click.pass_context
 def list_nodes(ctx: click.Context, config: Path) -> None:
     """Show the nodes on USB, and those that the broker knows."""

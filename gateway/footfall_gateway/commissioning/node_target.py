@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from footfall_gateway.cli import config_option
 from footfall_gateway.commissioning.node_link import MqttLink, NodeError, NodeLink, UsbLink
 from footfall_gateway.commissioning.ports import candidates
 from footfall_gateway.outage import spoken
@@ -72,15 +73,7 @@ def target_options(command: _C) -> _C:
     call.__doc__ = command.__doc__
     call.__name__ = command.__name__
     call.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]  # options written below this
-    decorated = click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        default=Path("footfall.toml"),
-        show_default=True,
-        envvar="FOOTFALL_CONFIG",
-        show_envvar=True,
-        help="The gateway's settings: which broker.",
-    )(call)
+    decorated = config_option("The gateway's settings: which broker.")(call)
     decorated = click.option("--port", help="The USB port, such as /dev/ttyUSB0.")(decorated)
     return click.argument("node", required=False)(decorated)  # type: ignore[return-value]
 

@@ -113,7 +113,7 @@ def build(chips: tuple[str, ...], key_file: Path, out: Path, *, older: bool) -> 
 )
 @click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@config_option
+@config_option()
 @click.option(
     "--port", help="The node is on this USB port; else it is reached through the broker of the settings."
 )
