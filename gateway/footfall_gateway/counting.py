@@ -25,10 +25,10 @@ __all__ = [
     "HOUR_MS",
     "QUARTER_MS",
     "BarrierSettings",
-    "Bucket",
     "BucketCounter",
-    "Buckets",
     "Passages",
+    "SensorBucket",
+    "SensorBuckets",
     "TraceError",
     "count_buckets",
     "count_passages",
@@ -68,8 +68,8 @@ class BarrierSettings:
                 raise ValueError(f"{name} is {value}, expected {least} to {most}")
 
 
-class Bucket(NamedTuple):
-    """What one sensor saw from start_ms (UTC) on, for the width of its Buckets."""
+class SensorBucket(NamedTuple):
+    """What one sensor saw from start_ms (UTC) on, for the width of its SensorBuckets."""
 
     sensor: int
     start_ms: int
@@ -80,20 +80,20 @@ class Bucket(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Buckets:
+class SensorBuckets:
     """Counts in the order of sensor and time. Where nothing happened there is no bucket."""
 
     width_ms: int
     sensor: _Ints = field(default_factory=lambda: array("i"))
     start_ms: _Ints = field(default_factory=lambda: array("q"))
-    counts: _Ints = field(default_factory=lambda: array("i"))  # four a bucket, as in Bucket
+    counts: _Ints = field(default_factory=lambda: array("i"))  # four a bucket, as in SensorBucket
 
     def __len__(self) -> int:
         return len(self.sensor)
 
-    def __iter__(self) -> Iterator[Bucket]:
+    def __iter__(self) -> Iterator[SensorBucket]:
         by_kind = (self.counts[kind::4] for kind in range(4))
-        return map(Bucket, self.sensor, self.start_ms, *by_kind)
+        return map(SensorBucket, self.sensor, self.start_ms, *by_kind)
 
     def extend(self, other: Self) -> None:
         self.sensor.extend(other.sensor)
@@ -117,7 +117,7 @@ class Passages:
         self.t_ms.extend(other.t_ms)
         self.event.extend(other.event)
 
-    def buckets(self, width_ms: int = HOUR_MS, using: Engine | None = None) -> Buckets:
+    def buckets(self, width_ms: int = HOUR_MS, using: Engine | None = None) -> SensorBuckets:
         """The same, counted by sensor and time."""
         sums = _Sums(using or engine(), width_ms)
         desk = _Desk()
@@ -161,7 +161,7 @@ def count_buckets(
     threads: int = 1,
     progress: Progress | None = None,
     using: Engine | None = None,
-) -> Buckets:
+) -> SensorBuckets:
     """As `count_passages(...).buckets(width_ms)`, without ever holding all passages."""
     counter = BucketCounter(width_ms, settings=settings, threads=threads, using=using)
     counter.feed(sensors, t_ms, states, progress)
@@ -194,9 +194,9 @@ class BucketCounter:
         """The next rows, in the order of the whole. Raises TraceError and ValueError; then this counter is done for."""
         self._counter.feed(sensors, t_ms, states, progress)
 
-    def finish(self) -> Buckets:
+    def finish(self) -> SensorBuckets:
         """All that was fed; the last state of each sensor counts as having held."""
-        buckets = Buckets(self._width_ms)
+        buckets = SensorBuckets(self._width_ms)
         for part in self._counter.finish():
             buckets.extend(part)
         return buckets
@@ -359,7 +359,7 @@ class _PassageStrand(_Strand[Passages]):
         self._passages.extend(Passages(*(column[: self._replay.found] for column in desk.events)))
 
 
-class _BucketStrand(_Strand[Buckets]):
+class _BucketStrand(_Strand[SensorBuckets]):
     """Counts events by sensor and time."""
 
     def __init__(self, using: Engine, settings: BarrierSettings, width_ms: int) -> None:
@@ -374,7 +374,7 @@ class _BucketStrand(_Strand[Buckets]):
         self._sums.keep(desk, written)
         return row
 
-    def finish(self, desk: _Desk) -> Buckets:
+    def finish(self, desk: _Desk) -> SensorBuckets:
         self._engine.finish(self._replay, self._barrier, *desk.events)
         self._sums.add(desk, desk.events, self._replay.found)
         return self._sums.close(desk)
@@ -386,7 +386,7 @@ class _Sums:
     def __init__(self, using: Engine, width_ms: int) -> None:
         self.tally = using.tally(width_ms)
         self._engine = using
-        self._buckets = Buckets(width_ms)
+        self._buckets = SensorBuckets(width_ms)
 
     def add(self, desk: _Desk, events: Sequence[_Ints], count: int) -> None:
         """The first `count` events of these columns, as many as a desk has room for at most."""
@@ -396,9 +396,11 @@ class _Sums:
         """What the tally has written on the desk."""
         sensors, starts_ms, counts = desk.buckets
         self._buckets.extend(
-            Buckets(self._buckets.width_ms, sensors[:written], starts_ms[:written], counts[: 4 * written])
+            SensorBuckets(
+                self._buckets.width_ms, sensors[:written], starts_ms[:written], counts[: 4 * written]
+            )
         )
 
-    def close(self, desk: _Desk) -> Buckets:
+    def close(self, desk: _Desk) -> SensorBuckets:
         self.keep(desk, self._engine.close(self.tally, 0, *desk.buckets))
         return self._buckets

@@ -24,9 +24,9 @@ from footfall_gateway.counting import (
     MAX_THREADS,
     SETTING_LIMITS,
     BarrierSettings,
-    Bucket,
     BucketCounter,
-    Buckets,
+    SensorBucket,
+    SensorBuckets,
     TraceError,
 )
 from footfall_gateway.engine import Engine, EngineError, engine
@@ -148,7 +148,7 @@ def _processors() -> int:
 
 def _count(
     path: Path, settings: BarrierSettings, threads: int, using: Engine, report: Report
-) -> tuple[int, Buckets]:
+) -> tuple[int, SensorBuckets]:
     """How many edges the file has, and what they come to."""
     counter = BucketCounter(HOUR_MS, settings=settings, threads=threads, using=using)
     try:
@@ -171,7 +171,7 @@ def _count(
     return counter.rows, counter.finish()
 
 
-def _write(file: Any, beams: int, counted: Sequence[Buckets]) -> int:
+def _write(file: Any, beams: int, counted: Sequence[SensorBuckets]) -> int:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["sensor", "hour_utc", *(["in", "out"] if beams == 2 else ["passed"]), "faults"])
     rows = 0
@@ -183,11 +183,11 @@ def _write(file: Any, beams: int, counted: Sequence[Buckets]) -> int:
     return rows
 
 
-def _added_up(counted: Iterable[Iterable[Bucket]]) -> Iterator[Bucket]:
+def _added_up(counted: Iterable[Iterable[SensorBucket]]) -> Iterator[SensorBucket]:
     """All buckets in order, those of the same sensor and hour as one."""
     for key, group in itertools.groupby(heapq.merge(*counted), key=lambda bucket: bucket[:2]):
         counts = [sum(column) for column in zip(*(bucket[2:] for bucket in group), strict=True)]
-        yield Bucket(*key, *counts)
+        yield SensorBucket(*key, *counts)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from footfall_gateway.counting import (
     HOUR_MS,
     QUARTER_MS,
     BarrierSettings,
-    Bucket,
     BucketCounter,
+    SensorBucket,
     TraceError,
     count_buckets,
     count_passages,
@@ -57,9 +57,9 @@ TWO_DOORS = columns(
     (9, NINE_O_CLOCK, OUT),
 )
 EXPECTED = [
-    Bucket(4, NINE_O_CLOCK, 2, 0, 0, 0),
-    Bucket(4, NINE_O_CLOCK + HOUR_MS, 0, 1, 0, 0),
-    Bucket(9, NINE_O_CLOCK, 0, 1, 0, 0),
+    SensorBucket(4, NINE_O_CLOCK, 2, 0, 0, 0),
+    SensorBucket(4, NINE_O_CLOCK + HOUR_MS, 0, 1, 0, 0),
+    SensorBucket(9, NINE_O_CLOCK, 0, 1, 0, 0),
 ]
 
 
@@ -91,12 +91,12 @@ def test_passages_can_be_counted_by_any_width(using):
 
 def test_faults_are_counted_when_they_begin_and_nobody_with_them(using):
     blocked = columns((1, NINE_O_CLOCK - 60_000, [(0, 0), (1, 1000), (0, 7_200_000)]))
-    assert list(count_buckets(*blocked, using=using)) == [Bucket(1, NINE_O_CLOCK, 0, 0, 0, 1)]
+    assert list(count_buckets(*blocked, using=using)) == [SensorBucket(1, NINE_O_CLOCK, 0, 0, 0, 1)]
 
 
 def test_a_single_beam_counts_without_a_direction(using):
     counted = count_buckets(*TWO_DOORS, settings=BarrierSettings(beams=1), using=using)
-    assert next(iter(counted)) == Bucket(4, NINE_O_CLOCK, 0, 0, 2, 0)
+    assert next(iter(counted)) == SensorBucket(4, NINE_O_CLOCK, 0, 0, 2, 0)
 
 
 def test_no_rows_give_nothing(using):
