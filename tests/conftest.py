@@ -4,6 +4,7 @@ A program that cannot be had fails the test with the reason; nothing is skipped 
 test's temporary folder, and ends with the test. A failing test shows the end of its servers' logs.
 """
 
+import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -32,9 +33,13 @@ LONG = (
     "tests/contract/test_flash.py",
     "tests/pipeline/test_flash_by_the_guide.py",
 )
-# A machine that is busy with other things is slow, not wrong
+# A machine that is busy with other things is slow, not wrong. The same examples in every run: what a run finds, the next one
+# finds as well. `FOOTFALL_EXPLORE=1` looks for others.
 hypothesis.settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "patient",
+    deadline=None,
+    derandomize=not os.environ.get("FOOTFALL_EXPLORE"),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("patient")
 _S = TypeVar("_S", bound=Server)

@@ -5,6 +5,7 @@ The gateway is the real command in its own process; its time of day follows the 
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from footfall_core.payload import PayloadError
 from footfall_core.spool import SegmentReader
+from footfall_gateway.accounts import LATE_SETTLE_MS
 from footfall_gateway.commissioning.littlefs_image import files_in
 from footfall_gateway.ledger import Ledger
 from footfall_gateway.outbox import Outbox
@@ -35,7 +37,8 @@ SITE = "lab"
 TIMEZONE = "Europe/Berlin"
 AIR_QUIET_MS = 8
 LEARN_TIME_S = 90.0
-SETTLE_TIMEOUT_S = 90.0
+SETTLE_TIMEOUT_S = 120.0
+SETTLE_RATE = 200.0  # at thousands some quarter would always be about to be written
 # Every exchange over the air costs a simulated week real time, so its nodes chat less than they do by default.
 QUIET_NODE = {
     "state_s": 3600,
@@ -116,7 +119,7 @@ class Rig:
         self.broker = broker
         self.influxdb = influxdb
         self.start_utc_ms = start_utc_ms
-        self.timeline = Timeline(start_utc_ms, 1.0)
+        self.timeline = Timeline(start_utc_ms, 0.0)  # until the boards start: however long the gateway takes
         self._rate = rate
         self.town = Town(
             folder / "town",
@@ -152,6 +155,7 @@ class Rig:
         )
         self.gateway.start()
         self.gateway.wait_until_listening()
+        self.timeline.set_rate(1.0)
         self.town.start()
         for node in self.town.nodes.values():
             node.board.wait_for_console("time: learned", LEARN_TIME_S)
@@ -168,17 +172,18 @@ class Rig:
     def settle(self) -> None:
         """Wait until the nodes' spools are acknowledged and the gateway has nothing left to send."""
         until = time.monotonic() + SETTLE_TIMEOUT_S
-        while time.monotonic() < until:
-            if self.settled():
-                return
-            time.sleep(0.2)
+        with self.timeline.slowed(SETTLE_RATE):
+            while time.monotonic() < until:
+                if self.settled():
+                    return
+                time.sleep(0.2)
         raise AssertionError(f"not settled after {SETTLE_TIMEOUT_S:g} s: {self.status()}")
 
     def settled(self) -> bool:
         return not any(self.status().values())
 
     def status(self) -> dict[str, int]:
-        """What is still under way: records not in the ledger yet, holes, quarters to sum up, points to send."""
+        """What is still under way: records not in the ledger yet, holes, quarters to sum up, buckets to write, points to send."""
         if not self.ledger.exists():
             return {"no ledger yet": 1}
         with Ledger.open(self.ledger, read_only=True) as ledger:
@@ -192,8 +197,18 @@ class Rig:
                 "records behind": behind,
                 "missing": sum(spool.missing for spool in spools.values()),
                 "dirty": ledger.counters().dirty,
+                "due": self._due(ledger),
                 "outbox": Outbox(ledger).depth(),
             }
+
+    def _due(self, ledger: Ledger) -> int:
+        """Buckets that are to be written, at once or as soon as they have settled, and are not in the outbox yet."""
+        if self.influxdb is None:
+            return 0  # nobody takes them
+        soon_ms = self.timeline.now_ms() + LATE_SETTLE_MS
+        with ledger.database.reading() as sql:
+            (found,) = sql.execute("SELECT count(*) FROM pending WHERE due_ms <= ?", (soon_ms,)).fetchone()
+        return int(found)
 
     def hours(self, door: str) -> list[dict[str, Any]]:
         """A door's rows of footfall_hour, read with InfluxQL."""
@@ -236,7 +251,11 @@ class Rig:
 def segments(board: VirtualBoard) -> list[bytes]:
     """The spool's files in a board's flash."""
     if board.flash_image is None:
-        return [file.read_bytes() for file in board.flash_dir.glob("spool/*/*.seg")]
+        found = []
+        for file in sorted(board.flash_dir.glob("spool/*/*.seg")):
+            with contextlib.suppress(FileNotFoundError):  # acknowledged, and deleted meanwhile
+                found.append(file.read_bytes())
+        return found
     files = files_in(board.flash_image.read_bytes(), FLASH_BLOCKS, "spool/")
     return [content for path, content in files.items() if path.endswith(".seg")]
 

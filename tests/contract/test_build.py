@@ -29,7 +29,8 @@ FIRMWARE_FILES = [
     for path in [*(ROOT / "firmware").rglob("*.py"), ROOT / "firmware/package.json"]
     if path.name != "manifest.py"
 ]
-LIMIT_S = 280
+LIMIT_S = 400
+pytestmark = pytest.mark.timeout(2 * LIMIT_S + 100)
 
 
 @pytest.fixture

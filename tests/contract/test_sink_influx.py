@@ -98,7 +98,7 @@ def sink(outbox):
     writers = []
 
     def make(url: str, batch_points: int = 1000, token: str | None = "a-token", **settings) -> InfluxSink:
-        settings = {"bucket": "footfall", "timeout_s": 2, **settings}
+        settings = {"bucket": "footfall", "timeout_s": LIMIT_S, **settings}
         writer = InfluxWriter(InfluxSettings(url=url, **settings), Secret(token) if token else None)
         writers.append(writer)
         return InfluxSink(writer, outbox, batch_points, lambda: NOW_MS, crashed)

@@ -1,6 +1,7 @@
 """`footfall update send` to several nodes through a real broker: each node's own end, and what the command ends with."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,10 +32,13 @@ class ScriptedNode:
         self._name = name
         self._answers = {"update": end, "info": {"fw": told.pop("fw", NEW), "update": told or None}}
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        listens = threading.Event()
         self._client.on_connect = lambda client, *_: client.subscribe(f"footfall/1/{name}/command", 1)
+        self._client.on_subscribe = lambda *_: listens.set()
         self._client.on_message = self._answer
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
+        assert listens.wait(WAIT_S)
         self._say("state", {"v": 1, "online": True}, retain=True).wait_for_publish(WAIT_S)
 
     def _say(self, leaf: str, values: dict[str, Any], *, retain: bool = False) -> paho.MQTTMessageInfo:

@@ -135,9 +135,12 @@ def capture_fields(visitors: int, passers_by: int, covered_s: int) -> str:
     return f"visitors={visitors}i,{passersby_fields(passers_by, covered_s)}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def now_ms(stored: InfluxDB) -> int:
-    """The present, with what a gateway wrote until just now: dashboards ask for the last five minutes."""
+    """The present, with what a gateway wrote until just now: dashboards ask for the last five minutes.
+
+    Once: written again for each test, the same numbers could stand in two of the intervals that a panel draws.
+    """
     now = int(time.time() * 1000)
     for tags, points in {
         "site=lab": {

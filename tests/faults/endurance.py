@@ -422,7 +422,7 @@ def _files(image: Path | None) -> dict[str, bytes]:
         try:
             return files_in(image.read_bytes(), FLASH_BLOCKS)
         except Exception:
-            if attempt == 20:
+            if attempt == 200:
                 raise
             time.sleep(0.02)
     raise AssertionError

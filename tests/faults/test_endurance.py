@@ -12,7 +12,7 @@ PEOPLE_A_DAY = 60
 SEED = 4  # one of whose power cuts hits somebody
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_days_of_wifi_losses_power_cuts_and_restarts_end_with_everybody_counted_once_and_a_flat_heap(
     tmp_path: Path, mosquitto: Mosquitto
 ) -> None:

@@ -97,6 +97,14 @@ def start_gateway(config: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, env=environment, stderr=log)
 
 
+def wait_until_listening(log: Path, since: int) -> None:
+    """Until the gateway that began at this place of the log has said so; only then does it know what SIGTERM asks for."""
+    deadline = time.monotonic() + LIMIT_S
+    while b"connected, listening" not in log.read_bytes()[since:]:
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.05)
+
+
 def wait_for_the_accounts(path: Path) -> None:
     deadline = time.monotonic() + LIMIT_S
     with Ledger.open(path, read_only=True) as ledger:
@@ -105,7 +113,7 @@ def wait_for_the_accounts(path: Path) -> None:
             time.sleep(0.1)
 
 
-@pytest.mark.timeout(LIMIT_S + 100)
+@pytest.mark.timeout(2 * LIMIT_S + 100)
 @pytest.mark.parametrize("seed", [1])
 def test_nothing_is_lost_or_doubled_when_gateway_and_broker_are_killed_at_random(mosquitto, tmp_path, seed):
     rng = random.Random(seed)
@@ -115,6 +123,7 @@ def test_nothing_is_lost_or_doubled_when_gateway_and_broker_are_killed_at_random
         '[[site]]\nid = "lab"\ntimezone = "UTC"\n'
         '[[site.door]]\nid = "main"\nnode = "ff-1"\n[[site.door]]\nid = "side"\nnode = "ff-2"\n'
     )
+    log, began = tmp_path / "gateway.log", 0
     gateway = start_gateway(config)
     nodes = [Node("ff-1", mosquitto, seed), Node("ff-2", mosquitto, seed + 100)]
     kills_meanwhile = 0
@@ -129,10 +138,12 @@ def test_nothing_is_lost_or_doubled_when_gateway_and_broker_are_killed_at_random
             else:
                 gateway.kill()
                 assert gateway.wait(LIMIT_S) == -signal.SIGKILL
+                began = log.stat().st_size
                 gateway = start_gateway(config)
         for node in nodes:
             node.thread.join(LIMIT_S)
-            assert node.acknowledged == RECORDS, (tmp_path / "gateway.log").read_text()[-3000:]
+            assert node.acknowledged == RECORDS, log.read_text()[-3000:]
+        wait_until_listening(log, began)
         wait_for_the_accounts(tmp_path / "data" / "ledger.sqlite")
         gateway.send_signal(signal.SIGTERM)
         assert gateway.wait(LIMIT_S) == 0

@@ -90,6 +90,7 @@ def wait_until(true, what: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.timeout(600)
 def test_after_many_outages_every_bucket_is_there_with_its_last_number(
     mosquitto, influxdb, publisher, tmp_path, caplog
 ):
@@ -103,10 +104,12 @@ def test_after_many_outages_every_bucket_is_there_with_its_last_number(
     killed = threading.Event()
 
     def chaos() -> None:
-        for _ in range(KILLS):
+        for kill in range(KILLS):
             time.sleep(rng.uniform(0.1, 0.6))
             influxdb.kill()
             time.sleep(rng.uniform(0.1, 1.0))
+            if kill == 0:  # one outage at least that the gateway has met
+                wait_until(lambda: gateway.sink.trouble, "the gateway to miss InfluxDB")
             influxdb.start()
         killed.set()
 
@@ -127,7 +130,7 @@ def test_after_many_outages_every_bucket_is_there_with_its_last_number(
             seq = publisher.send(seq, records)
             time.sleep(0.03)
     publisher.wait_for_ack(seq - 1)  # at once, whatever InfluxDB does
-    chaos_thread.join(LIMIT_S)
+    chaos_thread.join(2 * LIMIT_S)
     assert killed.is_set()
     wait_until(
         lambda: gateway.ledger.counters().dirty == 0 and gateway.outbox.depth() == 0, "the outbox to drain"

@@ -8,7 +8,7 @@ import itertools
 import random
 import sqlite3
 from collections import Counter
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ NINE = 1_780_045_200_000  # 2026-05-29 09:00 UTC
 BEGIN = NINE + 48 * 60_000  # the hour changes on the way
 GRACE_MS = 15 * 60_000  # after it an hour is written
 RATE = 50.0
+LEARN_RATE = 5.0
 CUTS = 12
 LIFE_MS = (12_000, 45_000)  # from one start to the next cut; alive records come every 10 s
 OFF_MS = (0, 9_000)
@@ -40,18 +41,24 @@ def live_through_cuts(rig: Rig, node: Node, levels: list, rng: random.Random) ->
     lives = []
     sent = 0
     for number in range(CUTS + 1):
-        cut_ms = rig.timeline.now_ms() + rng.randint(*LIFE_MS)
-        last = number == CUTS
-        until = len(levels) if last else sum(1 for t_ms, _, _ in levels if t_ms <= cut_ms)
-        if not last:
-            live_until(board, cut_ms)
-        board.schedule_edges(levels[sent:until])
-        sent = until
-        if number == 0:
-            rig.start()
-        else:
-            board.start()
+        mark = board.console_mark()
+        with ExitStack() as still:  # a life is as long as it was drawn, however long the board takes to start
+            still.enter_context(rig.timeline.slowed(0))
+            cut_ms = rig.timeline.now_ms() + rng.randint(*LIFE_MS)
+            last = number == CUTS
+            until = len(levels) if last else sum(1 for t_ms, _, _ in levels if t_ms <= cut_ms)
+            if not last:
+                live_until(board, cut_ms)
+            board.schedule_edges(levels[sent:until])
+            sent = until
+            if number == 0:
+                still.close()  # nothing runs yet, time begins with the board
+                rig.start()
+            else:
+                board.start()
         lives.append(Life(board.boot_utc_ms, cut_ms))
+        with rig.timeline.slowed(LEARN_RATE):  # else a life could end before it has learned the time
+            board.wait_for_console("time: learned", TIMEOUT_S, since=mark)
         if last:
             break
         rig.timeline.wait_until(cut_ms, TIMEOUT_S)

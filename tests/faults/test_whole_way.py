@@ -295,7 +295,7 @@ def cut_and_give_back(rig: Rig, cut: Cut, to_come: Iterator[None]) -> Cut | None
     return replace(cut, on_ms=on_ms)
 
 
-@pytest.mark.timeout(500 + LIMIT_S)
+@pytest.mark.timeout(900 + LIMIT_S)
 def test_days_read_back_right_though_all_comes_twice_and_shuffled_and_every_process_is_killed(
     tmp_path, micropython: parts.Micropython, make_mosquitto: Callable[[], Mosquitto], influxdb: InfluxDB
 ) -> None:
@@ -354,7 +354,7 @@ def test_days_read_back_right_though_all_comes_twice_and_shuffled_and_every_proc
         assert memory.most_mb < MOST_MB
         # and all of this did happen
         assert relay.errors == []
-        assert relay.sent["records"] == 2 * relay.passed["records"]
+        relay.wait_until_all_is_sent()
         assert relay.overtaken > relay.passed["records"] / 20
         assert [killer.kills for killer in killers] == [KILLS, KILLS, 2 * KILLS]
         assert min(brokers.kills.values()) == KILLS

@@ -204,7 +204,7 @@ def test_several_threads_are_really_used(small_parts, mocker):
 
     def noted(strand, desk, *arguments):
         used.add(threading.current_thread())
-        barrier.wait(10)  # goes on only once a second thread has come here
+        barrier.wait(60)  # goes on only once a second thread has come here
         return run(strand, desk, *arguments)
 
     barrier = threading.Barrier(2)
@@ -229,13 +229,15 @@ def test_the_compiled_engine_lets_other_threads_run_while_it_counts(gil_is_never
 
     def count():
         at_work.set()
-        for _ in range(40):
+        for _ in range(400):  # where the other thread has not come by then, it was not let
             count_passages(*made, using=compiled_engine())
+            if turns:
+                break
         at_work.clear()
 
     thread = threading.Thread(target=count)
     thread.start()
-    at_work.wait(10)
+    at_work.wait(60)
     while at_work.is_set():  # an engine that keeps the GIL lets nobody come here until it is done
         turns += 1
         time.sleep(0.001)

@@ -43,8 +43,9 @@ cache_dir = {base}/cache
     )
 
     def check(name: str | None = None, text: str = "") -> list[str]:
-        if name:
-            (base / "firmware" / name).write_text(text)
+        planted = base / "firmware" / name if name else None
+        if planted is not None:
+            planted.write_text(text)
         done = subprocess.run(
             [sys.executable, "-m", "mypy", "--config-file", config, "main.py", "app.py", "board", "node"],
             cwd=base / "firmware",
@@ -52,6 +53,8 @@ cache_dir = {base}/cache
             text=True,
             check=False,
         )
+        if planted is not None:
+            planted.unlink()
         assert "Found" in done.stdout or "Success" in done.stdout, done.stdout + done.stderr
         ours = ("main.py:", "app.py:", "board/", "node/", "lib/")
         return [line for line in done.stdout.splitlines() if line.startswith(ours) and ": error:" in line]

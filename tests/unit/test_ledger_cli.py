@@ -23,6 +23,10 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def today() -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime())
+
+
 def ledger_file(config: Path) -> Path:
     return config.parent / "data" / "ledger.sqlite"
 
@@ -54,18 +58,19 @@ def footfall(capsys, monkeypatch):
 
 def test_all_that_is_missing_is_given_up_and_status_says_by_whom_and_why(holes, footfall):
     assert footfall("status", "--config", holes)[0] == 1
+    days = {today()}
     code, out, err = footfall(
         "ledger", "waive", "ff-1", "--why", "the board burnt down", "--who", "anna", "--config", holes, answer="y"
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert "ff-1 spool 8f3a01c2: 3-5 (3 records)\nff-1 spool 8f3a01c2: 8-8 (1 records)\n" in out
     assert "spool 8f3a01c2 is now acknowledged up to 9" in out
+    days.add(today())  # midnight may have come
     code, out, _ = footfall("status", "--config", holes)
-    day = time.strftime("%Y-%m-%d", time.gmtime())
     assert code == 0
     assert "MISSING" not in out
     assert "    gone for good: 4\n" in out
-    assert f"  ff-1  3-5 given up by anna on {day}: the board burnt down\n" in out
+    assert any(f"  ff-1  3-5 given up by anna on {day}: the board burnt down\n" in out for day in days)
     with Ledger.open(ledger_file(holes)) as ledger:
         late = Batch("ff-1", "8f3a01c2", 1, 4, ((77, "P", 0, 1, 400),))
         ledger.store([late], now_ms=time.time_ns() // 1_000_000)  # it comes after all

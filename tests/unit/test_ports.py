@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -211,9 +212,18 @@ def test_a_port_that_another_program_uses_is_told_with_the_program(port, other_p
 
 
 def test_a_port_that_is_in_use_for_a_moment_only_is_waited_for_with_a_line_that_says_so(
-    port, other_program, capsys
+    port, other_program, capsys, mocker
 ):
-    threading.Timer(0.5, other_program.stdin.close).start()
+    wait = time.sleep
+
+    def wait_and_let_go(seconds):
+        """It goes on for two looks, and ends before the third."""
+        if looks.call_count == 2:
+            other_program.stdin.close()
+            other_program.wait(60)
+        wait(seconds)
+
+    looks = mocker.patch.object(ports.time, "sleep", side_effect=wait_and_let_go)
     ports.check_usable(str(port))
     [line] = capsys.readouterr().err.strip().splitlines()
     assert line.startswith(f"{port}: in use by ")

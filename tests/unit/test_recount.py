@@ -338,11 +338,13 @@ def test_ctrl_c_ends_it_in_words_and_leaves_nothing_behind(tmp_path, out):
         stderr=subprocess.PIPE,
         text=True,
     )
-    limit = time.monotonic() + 30
-    while not list(tmp_path.glob(".hours*")) and time.monotonic() < limit:
-        time.sleep(0.01)  # until it has begun to count
+    limit = time.monotonic() + 60
+    while not list(tmp_path.glob(".hours*")):  # until it has begun to count
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "ended by Ctrl-C"
     assert "Traceback" not in said

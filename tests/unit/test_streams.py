@@ -109,5 +109,5 @@ def test_a_pipe_is_written_and_stays_a_pipe(tmp_path):
     reader.start()
     with whole_file(pipe) as file:
         file.write("1")
-    reader.join(5.0)
+    reader.join(LIMIT_S)
     assert (read, pipe.is_fifo()) == (["1"], True)
