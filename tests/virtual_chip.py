@@ -8,6 +8,7 @@ in tests/cable.py.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import pty
@@ -37,6 +38,7 @@ SYNC = b"\xc0\x00\x08\x24\x00"
 LEAVES_S = 0.4  # from a restart of a chip that is the USB device itself until the computer has noticed
 AWAY_S = 0.3  # ... and until it has found it again
 LOOP_S = 0.25  # between two starts of a board that cannot boot
+SEEN_WITHIN_S = 60
 POLL_S = 0.05  # how soon the end of the test is noticed
 
 ROM_LOG = b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x%x (%s),boot:0x%x (%s)\r\n"
@@ -114,7 +116,7 @@ class VirtualChip:
         self._always_runs = running  # as if MicroPython had been flashed before, whatever the flash says
         self._on_pty = on_pty
         self._native_usb = (
-            native_usb  # the port goes with every start of the program, and comes back under another name
+            native_usb  # the port goes with every restart of the program, and comes back under another name
         )
         self._replug = False
         if on_pty:
@@ -130,6 +132,20 @@ class VirtualChip:
     def __enter__(self):
         self.reset()
         return self
+
+    def shape(self, name, content):
+        """Tell the shims how something stands: wifi, a pin. Whole or not at all: they may be looking at this moment."""
+        beside = self.machine / f"{name}.new"
+        beside.write_text(str(content))
+        beside.replace(self.machine / name)
+
+    def wait_until_seen(self, pin, level):
+        """Until the firmware has been told of a pin's change."""
+        seen = self.machine / f"seen{pin}"
+        until = time.monotonic() + SEEN_WITHIN_S
+        while not seen.exists() or seen.read_text() != str(level):
+            assert time.monotonic() < until, f"pin {pin} is not seen to be {level}"
+            time.sleep(POLL_S)
 
     def __exit__(self, *_):
         with self._sending:
@@ -174,7 +190,7 @@ class VirtualChip:
 
     def _restarted(self):
         self.resets += 1
-        self._replug = self._native_usb
+        self._replug = self._native_usb and self.resets > 1  # switched on, it is there at once
 
     def _serve_pty(self):
         """No lines here: esptool's first word brings the loader, and the end of its connection the program."""
@@ -191,9 +207,18 @@ class VirtualChip:
                     self.reset()
                 time.sleep(0.02)
                 continue
+            if self._mode == "rom" and self.heard and not self._goes_on(data):
+                self.reset()
             if self._mode == "run" and data.startswith(SYNC) and not self.deaf:
                 self.reset(download=True)
             self._from_host(data)
+
+    def _goes_on(self, data):
+        """Whether this comes from whoever has spoken to the loader so far: or they have gone, and somebody else came so soon that
+        the end was not seen."""
+        if self._slip is not None:
+            return True  # in the middle of a word
+        return data.startswith(b"\xc0") and not (self._stub and data.startswith(SYNC))
 
     def _serve_tcp(self):
         while not self._closing:
@@ -541,8 +566,6 @@ class VirtualChip:
 
 
 def _take_terminal():
-    import fcntl  # noqa: PLC0415
-
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 

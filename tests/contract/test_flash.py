@@ -133,15 +133,24 @@ def run(*arguments, typed=None):
     return done.exit_code, done.output
 
 
-def put_firmware(board, slot="a", **settings):
-    """A node as it was flashed before."""
-    for file in firmware():
-        path = board.files / "slots" / slot / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.content)
+def put_firmware(board, slot="a", records=0, more=None, **settings):
+    """A node as it was flashed before, started once all is there: the firmware in a slot, or in both ("ab"); records; `more`
+    files, instead of those or, with None, without them."""
+    for letter in slot:
+        for file in firmware():
+            path = board.files / "slots" / letter / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.content)
     (board.files / "main.py").write_bytes(loader().content)
     config = {"node": "ff-door", "barriers": [{"outer": 32, "inner": 33}], **settings}
     (board.files / "config.json").write_text(json.dumps(config))
+    if records:
+        put_records(board, records)
+    for name, content in (more or {}).items():
+        if content is None:
+            (board.files / name).unlink()
+        else:
+            (board.files / name).write_bytes(content)
     board.reset()
 
 
@@ -164,9 +173,9 @@ def written(board):
 
 
 def test_given_again_it_changes_nothing_and_the_counts_stay(node):
-    put_firmware(node)
-    put_records(node, 7)
-    before = {path: path.read_bytes() for path in node.files.rglob("*.seg")}
+    put_firmware(node, records=7)
+    before = {path: path.read_bytes() for path in node.files.rglob("*.seg") if path.parent.name == SPOOL}
+    assert before
     code, said = run("--port", node.url, "--no-test")
     assert code == 0, said
     assert (
@@ -214,18 +223,17 @@ def test_what_keeps_a_node_from_its_gateway_is_told_with_the_way_out(
     wifi, trusted, what, way_out, node, make_mosquitto, ca, monkeypatch
 ):
     """WiFi, broker and clock, each really in that state; there is no gateway."""
-    monkeypatch.setattr(self_test, "WAIT_S", 5)
+    monkeypatch.setattr(self_test, "WAIT_S", 8)
     broker = make_mosquitto(ca=ca)
-    put_firmware(node, wifi={"ssid": "town", "password": PASSWORD},
-                 mqtt={"host": "127.0.0.1", "port": broker.port, "ca": "ca.der", "server_name": "localhost"})  # fmt: skip
     authority = ca if trusted else trustme.CA()
-    (node.files / "ca.der").write_bytes(ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode()))
-    (node.machine / "wifi").write_text(wifi)
+    certificate = ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode())
     source = (FIRMWARE / "board/wifi.py").read_text()
     impatient = source.replace("_PATIENCE_S = 20", "_PATIENCE_S = 1")
     assert impatient != source
-    (node.files / "slots/a/board/wifi.py").write_text(impatient)  # wins over wifi.mpy
-    node.reset()
+    node.shape("wifi", wifi)
+    put_firmware(node, wifi={"ssid": "town", "password": PASSWORD},
+                 mqtt={"host": "127.0.0.1", "port": broker.port, "ca": "ca.der", "server_name": "localhost"},
+                 more={"ca.der": certificate, "slots/a/board/wifi.py": impatient.encode()})  # wins over wifi.mpy  # fmt: skip
     found = self_test.self_test(node.url, lambda: None)
     first = next(one for one in found if one.ok is False)
     assert f"{first.name}: {first.words}".startswith(what), found
@@ -367,8 +375,7 @@ def node_whose_files_would_move(make_board, new_image, tmp_path):
     board.banner = "MicroPython v1.24.0 on 2024-10-25; Generic ESP32 module with ESP32"
     board.reset()
     wait_for(lambda: board.flash[0x1B0000:0x1B0008] == b"littlefs")
-    put_firmware(board)
-    put_records(board, 7)
+    put_firmware(board, records=7)
     return board
 
 
@@ -457,8 +464,7 @@ def test_a_newer_micropython_with_its_files_at_the_same_place_keeps_them(make_bo
     board.banner = "MicroPython v1.24.0 on 2024-10-25; Generic ESP32 module with ESP32"
     board.reset()
     wait_for(lambda: board.flash[0x200000:0x200008] == b"littlefs")
-    put_firmware(board)
-    put_records(board, 7)
+    put_firmware(board, records=7)
     code, said = run("--port", board.url, "--micropython", new_image, "--no-test")
     assert code == 0, said
     assert "; files and counts stay" in said
@@ -477,8 +483,7 @@ def test_a_node_whose_micropython_is_damaged_gets_it_anew_and_keeps_settings_and
     board.flash[0x1000 : 0x1000 + len(content)] = content
     board.reset()
     wait_for(lambda: board.flash[0x200000:0x200008] == b"littlefs")
-    put_firmware(board)
-    put_records(board, 7)
+    put_firmware(board, records=7)
     board.flash[0x10000:0x20000] = b"\0" * 0x10000
     board.reset()
     code, said = run("--port", board.url, "--micropython", new_image, "--no-test", "--download-mode")
@@ -601,8 +606,7 @@ def test_a_copying_that_is_cut_off_leaves_the_old_firmware_startable_and_goes_on
 def test_a_command_that_is_killed_while_it_copies_leaves_a_board_that_starts_and_can_be_given_again(
     node, micropython
 ):
-    put_firmware(node)
-    (node.files / "slots/a/node/info.mpy").unlink()  # so that there is something to bring up to date
+    put_firmware(node, more={"slots/a/node/info.mpy": None})  # so that there is something to bring up to date
     argv = [sys.executable, "-m", "footfall_gateway.cli", "flash", "--port", node.url, "--no-test"]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as command:
         wait_for(lambda: len(list((node.files / "slots/b").rglob("*.mpy"))) > 3)
@@ -616,9 +620,8 @@ def test_a_command_that_is_killed_while_it_copies_leaves_a_board_that_starts_and
 
 
 def test_an_update_on_trial_gives_way_to_what_is_copied_over_the_cable(node, micropython):
-    put_firmware(node, slot="a")
-    put_firmware(node, slot="b")
-    (node.files / "start.json").write_text('{"slot": "a", "trial": "b", "tries": 2, "short": 1}')
+    notes = b'{"slot": "a", "trial": "b", "tries": 2, "short": 1}'
+    put_firmware(node, slot="ab", more={"start.json": notes})
     newer = [DeviceFile("app.mpy", b"newer")]
     with Prompt(node.url) as prompt:
         copier, facts = copier_of(node, prompt)
@@ -750,6 +753,13 @@ def test_a_firmware_that_crashes_is_told_with_its_last_words(node, settings, mon
     broken = [DeviceFile("app.mpy", source.with_suffix(".mpy").read_bytes())]
     monkeypatch.setattr(flash_cli, "compiled", lambda chip: broken)
     monkeypatch.setattr(self_test, "START_S", 3.0)
+    ask = self_test._why_silent
+
+    def ask_once_it_has_crashed(device, words):
+        wait_for((node.files / "crash.txt").exists)
+        return ask(device, words)
+
+    monkeypatch.setattr(self_test, "_why_silent", ask_once_it_has_crashed)
     code, said = run("--port", node.url, "--settings", settings())
     assert code == 1
     assert re.search(r"^ff-3c71bf4a:\$7\$", said, re.MULTILINE)  # the new password is told all the same

@@ -554,7 +554,7 @@ wake = Wake()
 async def within(ms):
     began = time.ticks_ms()
     told = await wake.within(ms)
-    return [told, time.ticks_diff(time.ticks_ms(), began) < 1000]
+    return [told, time.ticks_diff(time.ticks_ms(), began) < 20000]
 async def later(times):
     await asyncio.sleep_ms(10)
     for _ in range(times):
@@ -563,12 +563,12 @@ async def main():
     found = [await within(20)]
     for times in (1, 3):
         asyncio.create_task(later(times))
-        found.append(await within(3000))
+        found.append(await within(60000))
         wake.clear()
     wake.set()
-    found.append(await within(3000))
+    found.append(await within(60000))
     wake.clear()
-    waiting = asyncio.create_task(within(3000))
+    waiting = asyncio.create_task(within(60000))
     await asyncio.sleep_ms(0)
     waiting.cancel()
     try:

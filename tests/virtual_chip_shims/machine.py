@@ -15,6 +15,13 @@ def asked(name, default):
         return default
 
 
+def tell(name, content):
+    # whole or not at all: the test may be looking
+    with open(_ROOT + "/" + name + ".new", "w") as f:
+        f.write(content)
+    os.rename(_ROOT + "/" + name + ".new", _ROOT + "/" + name)
+
+
 class Pin:
     IN, OUT = 1, 3
     PULL_DOWN, PULL_UP = 1, 2
@@ -54,12 +61,12 @@ class Pin:
             if self.value() != level:
                 level = not level
                 handler(self)
+                tell("seen%d" % self._id, str(int(level)))
 
 
 class WDT:
     def __init__(self, id=0, timeout=5000):
-        with open(_ROOT + "/watchdog", "w") as f:
-            f.write(str(timeout))
+        tell("watchdog", str(timeout))
 
     def feed(self):
         pass
