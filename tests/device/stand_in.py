@@ -3,10 +3,11 @@
 Not the gateway's code: the firmware's tests must not depend on it, and their truth must not come from it.
 """
 
+import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import paho.mqtt.client as paho
@@ -29,6 +30,7 @@ class StandInGateway:
         self.tell_time = True
         self.clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
         self._changed = threading.Condition()
+        listening = threading.Event()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
         if user is not None:
             self._client.username_pw_set(user, password)
@@ -38,9 +40,13 @@ class StandInGateway:
         self._client.on_connect = lambda client, *_: client.subscribe(
             [(f"footfall/1/+/{leaf}", 1) for leaf in ("records", "reply", "state")]
         )
+        self._client.on_subscribe = lambda *_: listening.set()
         self._client.on_message = self._on_message
         self._client.connect("localhost" if ca else "127.0.0.1", port)
         self._client.loop_start()
+        if not listening.wait(WAIT_S):  # what a node says to nobody is not said again
+            self.__exit__()
+            raise TimeoutError(f"no broker answered on port {port} within {WAIT_S} s")
 
     def __enter__(self) -> Self:
         return self
@@ -68,23 +74,36 @@ class StandInGateway:
         """
         self.wait(f"state of boot {boot}", lambda: self.states and self.states[-1].get("boot") == boot)
 
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Nothing is received while the block runs: for what belongs together, as nodes go on sending."""
+        with self._changed:
+            yield
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The latest state; empty where there is none yet. It may be the last will, which has little in it."""
+        return (self.states or [{}])[-1]
+
     def of_kind(self, kind: str) -> list[list[Any]]:
         """All records of a kind, in the order of their numbers."""
-        return [
-            record
-            for spool in self.records.values()
-            for _, (_, record) in sorted(spool.items())
-            if record[1] == kind
-        ]
+        with self._changed:
+            return [
+                record
+                for spool in self.records.values()
+                for _, (_, record) in sorted(spool.items())
+                if record[1] == kind
+            ]
 
     def contiguous(self, spool: str) -> int:
         """The highest number below which nothing is missing."""
-        records = self.records.get(spool, {})
-        seq = 0
-        while seq + 1 in records:
-            record = records[seq + 1][1]
-            seq += record[2] if record[1] == "L" else 1
-        return seq
+        with self._changed:
+            records = self.records.get(spool, {})
+            seq = 0
+            while seq + 1 in records:
+                record = records[seq + 1][1]
+                seq += record[2] if record[1] == "L" else 1
+            return seq
 
     def _on_message(self, _client: object, _userdata: object, message: paho.MQTTMessage) -> None:
         _, _, node, leaf = message.topic.split("/")
