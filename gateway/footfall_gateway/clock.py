@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+# File systems note the time of a change in steps of some milliseconds, and give a file's number to the next one at once
+SAME_STAMP_NS = 50_000_000
+
 __all__ = ["ClockError", "simulated_clock", "system_clock", "utc_text"]
 
 
@@ -36,8 +39,8 @@ def simulated_clock(path: Path) -> Callable[[], int]:
     """A clock that follows a file, replaced whenever the course of time changes; all its numbers are whole microseconds.
 
     UTC = v0_us + (monotonic clock - r0_us) * rate_milli / 1000 - lead_us, but never less than floor_us; the monotonic
-    clock is the machine's (CLOCK_MONOTONIC). The file is read again only when it was replaced. ClockError where the file cannot be
-    read or says something else.
+    clock is the machine's (CLOCK_MONOTONIC). The file is read again only when it was replaced, or so lately that another one might
+    look the same. ClockError where the file cannot be read or says something else.
     """
     seen: tuple[int, int] | None = None
     v0_us = r0_us = rate_milli = lead_us = floor_us = 0
@@ -51,7 +54,7 @@ def simulated_clock(path: Path) -> Callable[[], int]:
                 line = json.loads(path.read_text("ascii"))
                 v0_us, r0_us, rate_milli = int(line["v0_us"]), int(line["r0_us"]), int(line["rate_milli"])
                 lead_us, floor_us = int(line["lead_us"]), int(line["floor_us"])
-                seen = stamp
+                seen = stamp if time.time_ns() - status.st_mtime_ns > SAME_STAMP_NS else None
         except OSError as error:
             raise ClockError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
         except (ValueError, KeyError, TypeError, OverflowError) as error:
