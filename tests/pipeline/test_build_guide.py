@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "hardware/build-guide.en.md").read_text("utf-8")
-LIMIT_S = 60
+LIMIT_S = 120
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from footfall_simulator import demo, parts
 from footfall_simulator.people import IN, OUT, crossings_of
 from footfall_simulator.profile import CALIT2, DEMO_DAY, between, read_profile
 from footfall_simulator.town import Town
+from tests.servers import free_port
 
 LIMIT_S = 500
 FOOTFALL = str(Path(sys.executable).with_name("footfall"))
@@ -74,6 +76,23 @@ def test_ctrl_c_ends_the_demo_cleanly(tmp_path: Path) -> None:
     assert "Traceback" not in out + err
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in left, "a process was left behind"
+
+
+def test_a_port_that_somebody_takes_at_the_last_moment_is_not_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        taken = somebody.getsockname()[1]
+        ports = itertools.chain([taken, free_port()], itertools.repeat(taken))
+        monkeypatch.setattr(demo, "_free_port", lambda: next(ports))
+        with demo._broker() as port:
+            assert port != taken
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
+        with (
+            pytest.raises(demo.DemoError, match=r"the broker does not start: .*address already in use"),
+            demo._broker(),
+        ):
+            pass
 
 
 def test_a_folder_in_use_and_a_missing_part_are_said_in_one_line(

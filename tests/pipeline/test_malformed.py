@@ -24,6 +24,7 @@ from tests.faults.chaos import resident_mb
 from tests.rig import DATABASE, Gateway
 from tests.servers import HOST, InfluxDB, Mosquitto
 
+pytestmark = pytest.mark.timeout(600)
 HOUR = 3_600_000
 NINE = 1_780_045_200_000  # 2026-05-29 09:00 UTC
 NOW = NINE + 24 * HOUR
@@ -33,7 +34,7 @@ RECORDS = f"footfall/1/{NODE}/records"
 STATE = f"footfall/1/{NODE}/state"
 REPLY = f"footfall/1/{NODE}/reply"
 STEP_MS = 20_000  # between two good passages
-WAIT_S = 60.0
+WAIT_S = 120.0
 QUARANTINE_PAUSE_MS = 60_000  # a source may fill 60 rows of the quarantine a minute
 MOST_MB = 150.0
 
@@ -157,7 +158,7 @@ class Way:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=WAIT_S,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert status.returncode == 0, status.stdout + status.stderr
