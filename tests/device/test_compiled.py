@@ -1,5 +1,6 @@
 """What a virtual board runs: the firmware compiled once, again only when a source changes."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ START = 1_800_000_000_000
 
 
 @pytest.fixture
-def firmware(tmp_path: Path) -> Path:
+def firmware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Compiled onto a shelf of its own: on everybody's, others may be compiling at this moment."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = tmp_path / "firmware"
     (folder / "lib" / "core").mkdir(parents=True)
     (folder / "main.py").write_text("import app")

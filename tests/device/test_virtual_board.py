@@ -133,7 +133,7 @@ def states(edges: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
 def test_every_edge_is_seen_at_its_own_millisecond_however_the_process_stalls(
     make_board: MakeBoard, rate: int
 ) -> None:
-    timeline = Timeline(START)
+    timeline = Timeline(START, 0)  # until it listens, however long that takes
     board = make_board(RECORDER, timeline, heap_kb=400)
     edges = walk(rate, 4000, START + 5_000, longest_ms=8 * rate)
     board.schedule_edges(edges)
@@ -156,11 +156,12 @@ def test_every_edge_is_seen_at_its_own_millisecond_however_the_process_stalls(
 
 
 def test_a_producer_that_falls_behind_makes_nothing_late(make_board: MakeBoard) -> None:
-    timeline = Timeline(START)
+    timeline = Timeline(START, 0)
     board = make_board(RECORDER, timeline)
     edges = walk(3, 600, START + 1_000)
     board.hold(START + 500)
     board.start()
+    board.wait_for_console("ready")
     timeline.set_rate(1000)
     for at in range(0, len(edges), 50):
         part = edges[at : at + 50]
@@ -188,10 +189,12 @@ def test_an_edge_for_a_moment_that_the_board_has_seen_pass_happens_at_once_and_i
 
 
 def test_ticks_wrap_as_on_the_chip(make_board: MakeBoard) -> None:
-    timeline = Timeline(START, 100)
+    timeline = Timeline(START, 0)
     board = make_board(RECORDER, timeline, ticks_start_ms=WRAP - 3000)
     board.schedule_edges([(START + at, OUTER, at // 1000 % 2) for at in range(2000, 12_000, 1000)])
     board.start()
+    board.wait_for_console("ready")
+    timeline.set_rate(100)
     board.wait_for_edges()
     boot_ms = board.boot_utc_ms - START
     wait_until(lambda: len(edges_seen(board)) == 10)
@@ -203,24 +206,34 @@ def test_ticks_wrap_as_on_the_chip(make_board: MakeBoard) -> None:
 def test_sleeps_end_exactly_and_across_the_wrap(make_board: MakeBoard) -> None:
     code = """
         import asyncio, time
+        from _board import real_time
+        sleeps = 0
+        def judge(ms, t0, real0):
+            # What code costs is real, and so is what the machine makes it wait: by so much it may be late, and never early.
+            global sleeps
+            late = time.ticks_diff(time.ticks_ms(), t0) - ms
+            real_ms = real_time.ticks_diff(real_time.ticks_us(), real0) // 1000
+            if not 0 <= late <= real_ms + 1: print("wrong by", late, "in", ms, "real", real_ms)
+            sleeps += 1
         async def sleeper(ms, n):
-            t0 = time.ticks_ms()
-            for i in range(n):
+            for _ in range(n):
+                real0 = real_time.ticks_us()
+                t0 = time.ticks_ms()
                 await asyncio.sleep_ms(ms)
-                d = time.ticks_diff(time.ticks_ms(), time.ticks_add(t0, ms * (i + 1)))
-                t0 = time.ticks_add(t0, d)  # what code costs is real; only the sum of it may differ
-                if d > 400: print("late", ms, i, d)
+                judge(ms, t0, real0)
         async def main():
             await asyncio.gather(sleeper(700, 40), sleeper(1000, 28), sleeper(13, 2000))
-            t = time.ticks_ms()
+            real0 = real_time.ticks_us()
+            t0 = time.ticks_ms()
             time.sleep_ms(2500)
-            print("slept", time.ticks_diff(time.ticks_ms(), t))
+            judge(2500, t0, real0)
+            print("slept", sleeps)
         asyncio.run(main())
     """
     board = make_board(code, Timeline(START, 1000), ticks_start_ms=WRAP - 10_000)
     board.start()
-    assert board.wait_for_end() == "ended"
-    assert board.lines == ["slept 2500"]
+    assert board.wait_for_end(120) == "ended"
+    assert board.lines == [f"slept {40 + 28 + 2000 + 1}"]
 
 
 def test_a_jump_is_lived_through_second_by_second(make_board: MakeBoard) -> None:
@@ -262,8 +275,11 @@ def test_the_board_s_clock_starts_in_2000_and_can_be_set(make_board: MakeBoard) 
         time.sleep(2)
         print(json.dumps(["set", time.time(), time.localtime(), time.time_ns()]))
     """
-    board = make_board(code, Timeline(START, 100))
+    timeline = Timeline(START, 0)
+    board = make_board(code, timeline)
     board.start()
+    board.wait_for_console('"start"')  # within the first second, however long that takes
+    timeline.set_rate(100)
     board.wait_for_end()
     start, *made, now = [json.loads(line) for line in board.lines]
     epoch = calendar.timegm((2000, 1, 1, 0, 0, 0))
@@ -274,9 +290,12 @@ def test_the_board_s_clock_starts_in_2000_and_can_be_set(make_board: MakeBoard) 
     ):
         assert seconds == calendar.timegm(t) - epoch
         assert fields == [*t, *time.gmtime(seconds + epoch)[6:8]]
-    assert now[1] == calendar.timegm((2026, 10, 25, 0, 30, 17)) - epoch
-    assert now[2] == [2026, 10, 25, 0, 30, 17, 6, 298]
-    assert now[3] // 1_000_000_000 == now[1]
+    slept_until = calendar.timegm((2026, 10, 25, 0, 30, 17)) - epoch
+    assert now[2][:5] + now[2][6:] == [2026, 10, 25, 0, 30, 6, 298]
+    told = [now[1], calendar.timegm((*now[2][:6],)) - epoch, now[3] // 1_000_000_000]
+    assert (
+        slept_until <= told[0] <= told[1] <= told[2] <= slept_until + 2
+    )  # the program itself costs real time
 
 
 def test_the_other_epoch_is_there_for_whoever_asks(make_board: MakeBoard) -> None:
@@ -298,12 +317,12 @@ COUNTER = """
     except OSError:
         n = 0
     with open("boots", "w") as f: f.write(str(n + 1))
-    print("boot", n + 1, machine.reset_cause(), time.ticks_ms() < 1000)
+    print("boot", n + 1, machine.reset_cause(), time.ticks_ms() < 2500)  # the program itself costs real time
 """
 
 
 def test_a_power_cut_leaves_the_flash_and_the_levels_at_the_pins(make_board: MakeBoard) -> None:
-    timeline = Timeline(START, 50)
+    timeline = Timeline(START, 0)
     board = make_board(
         textwrap.dedent(COUNTER)
         + "from machine import Pin\n"
@@ -321,7 +340,7 @@ def test_a_power_cut_leaves_the_flash_and_the_levels_at_the_pins(make_board: Mak
     assert board.state == "off"
     board.set_pins({INNER: 0})
     board.schedule_edges([(timeline.now_ms() + 50, OUTER, 1), (timeline.now_ms() + 90, OUTER, 0)])
-    timeline.sleep_ms(100)
+    timeline.jump(100)
     mark = board.console_mark()
     board.start()
     board.wait_for_console("levels 0 0", since=mark)
@@ -368,7 +387,9 @@ def test_a_power_cut_takes_what_was_not_flushed_as_littlefs_does(make_board: Mak
 
 
 def test_edges_and_restarts_make_no_edge_twice(make_board: MakeBoard) -> None:
-    timeline = Timeline(START, 200)
+    timeline = Timeline(
+        START, 0
+    )  # it goes on in jumps: so many restarts, at whatever speed this machine lives
     board = make_board(RECORDER, timeline)
     edges = [(START + 1000 + at * 100, OUTER, at % 2) for at in range(400)]
     board.schedule_edges(edges)
@@ -376,7 +397,10 @@ def test_edges_and_restarts_make_no_edge_twice(make_board: MakeBoard) -> None:
     rng = random.Random(5)
     board.start()
     while board.pending_edges:
-        time.sleep(rng.random() * 0.05)
+        board.wait_for_console("ready")
+        timeline.jump(rng.randrange(1500, 5000))
+        board.wait_for_console("edge")
+        time.sleep(rng.random() * 0.01)
         mark_utc = board.boot_utc_ms
         board.kill()
         seen += [t + mark_utc for t, _ in edges_seen(board)]
@@ -384,7 +408,7 @@ def test_edges_and_restarts_make_no_edge_twice(make_board: MakeBoard) -> None:
         if board.pending_edges:
             board.start()
     times = [t for t, _, _ in edges]
-    assert board.boots > 3
+    assert board.boots > 7
     assert len(set(seen)) == len(seen)
     assert set(seen) <= set(times)
     assert board.late_edges == 0
@@ -445,11 +469,15 @@ def test_the_clock_and_its_memory_go_on_through_a_reset_and_not_through_a_power_
         board.restart()
     assert board.wait_for_end() == "ended"
     seen = [line for line in board.lines if line.startswith("seen")]
-    assert seen[0].startswith("seen (2000, 1, 1, 5, 0, 0, 0, ")
-    assert seen[0].endswith(") b''")
     second = 17 if "WDT" not in ending else 22
-    wanted = f"seen (2026, 10, 25, 6, 0, 30, {second}, " if goes_on else "seen (2000, 1, 1, 5, 0, 0, 0, "
-    assert seen[1].startswith(wanted)
+    wanted = (2026, 10, 25, 6, 0, 30, second) if goes_on else (2000, 1, 1, 5, 0, 0, 0)
+    for line, (*day, at_s) in zip(seen, [(2000, 1, 1, 5, 0, 0, 0), wanted], strict=True):
+        *shown, shown_s, _ = (
+            int(number) for number in line[line.index("(") + 1 : line.index(")")].split(",")
+        )
+        assert shown == day
+        assert at_s <= shown_s <= at_s + 2  # the program itself costs real time
+    assert seen[0].endswith(") b''")
     assert seen[1].endswith("b'kept'" if goes_on else "b''")
     assert "ticks True" in board.lines
     assert board.lines[-2].startswith("boot 2 ")  # and its ticks began anew
@@ -508,7 +536,11 @@ def test_no_board_outlives_its_host(micropython: parts.Micropython, tmp_path: Pa
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     pid = int(done.stdout)
@@ -523,24 +555,30 @@ def test_lamps_are_seen_with_their_time(make_board: MakeBoard) -> None:
         import time
         from machine import Pin, PWM
         lamp = Pin({LAMP}, Pin.OUT, value=0, drive=Pin.DRIVE_3)
-        time.sleep_ms(1500)
-        lamp.on()
-        lamp(1)
-        time.sleep_ms(500)
-        lamp.value(0)
+        def edge(pin):
+            if pin.value():
+                lamp.on()
+                lamp(1)
+            else:
+                lamp.value(0)
+        a = Pin({OUTER}, Pin.IN)
+        a.irq(edge)
         pwm = PWM(Pin(19), freq=1000, duty_u16=0)
         pwm.duty_u16(32768)
         print(lamp.value(), pwm.duty())
         time.sleep(100)
     """
     seen: list[Any] = []
-    board = make_board(code, Timeline(START, 100), on_output=seen.append)
+    timeline = Timeline(START, 0)
+    board = make_board(code, timeline, on_output=seen.append)
+    board.schedule_edges([(START + 1000, OUTER, 1), (START + 2500, OUTER, 0)])
     board.start()
     board.wait_for_console("0 512")
-    wait_until(lambda: board.duties.get(19) == 32768)
-    lamp = [(output.utc_ms - board.boot_utc_ms, output.level) for output in seen if output.pin == LAMP]
-    assert [level for _, level in lamp] == [0, 1, 0]
-    assert lamp[1][0] - lamp[0][0] == pytest.approx(1500, abs=100)
+    wait_until(lambda: board.duties.get(19) == 32768 and board.outputs.get(19) == 1)
+    timeline.set_rate(100)
+    wait_until(lambda: [output.pin for output in seen].count(LAMP) == 3)
+    lamp = [(output.utc_ms - START, output.level) for output in seen if output.pin == LAMP]
+    assert lamp == [(board.boot_ms, 0), (1000, 1), (2500, 0)]
     assert board.outputs == {LAMP: 0, 19: 1}
     assert list(board.output_log) == seen
 
@@ -552,26 +590,30 @@ def test_interrupts_wait_while_they_are_off_and_both_beams_change_together(make_
         a, b = Pin({OUTER}, Pin.IN), Pin({INNER}, Pin.IN)
         a.irq(lambda p: print("a", a.value(), b.value()), Pin.IRQ_RISING)
         b.irq(lambda p: print("b", a.value(), b.value()), Pin.IRQ_RISING)
+        print("ready")
         time.sleep_ms(1000)
         state = machine.disable_irq()
-        time.sleep_ms(1000)
+        time.sleep_ms(20_000)
         print("on again")
         machine.enable_irq(state)
         print("end")
     """
-    board = make_board(code, Timeline(START, 10), boot_ms=0)
+    timeline = Timeline(START, 0)
+    board = make_board(code, timeline, boot_ms=0)
     board.schedule_edges(
         [
             (START + 500, OUTER, 1),
             (START + 500, INNER, 1),
             (START + 600, OUTER, 0),
             (START + 600, INNER, 0),
-            (START + 1500, INNER, 1),
+            (START + 11_000, INNER, 1),
         ]
     )
     board.start()
+    board.wait_for_console("ready")
+    timeline.set_rate(100)
     board.wait_for_end()
-    assert board.lines == ["a 1 1", "b 1 1", "on again", "b 0 1", "end"]
+    assert board.lines == ["ready", "a 1 1", "b 1 1", "on again", "b 0 1", "end"]
 
 
 def test_timers_interrupt_at_their_instants(make_board: MakeBoard) -> None:
@@ -582,15 +624,18 @@ def test_timers_interrupt_at_their_instants(make_board: MakeBoard) -> None:
         seen = []
         t = Timer(0, mode=Timer.PERIODIC, period=250, callback=lambda t: seen.append(time.ticks_diff(time.ticks_ms(), t0)))
         once = Timer(1, mode=Timer.ONE_SHOT, period=600, callback=lambda t: seen.append("once"))
-        time.sleep_ms(1100)
-        t.deinit()
-        time.sleep_ms(1000)
+        last = Timer(2, mode=Timer.ONE_SHOT, period=1100, callback=lambda _: t.deinit())
+        print("ready")
+        time.sleep_ms(2100)
         print(seen)
     """
-    board = make_board(code, Timeline(START, 100))
+    timeline = Timeline(START, 0)
+    board = make_board(code, timeline)
     board.start()
+    board.wait_for_console("ready")
+    timeline.set_rate(100)
     board.wait_for_end()
-    seen = json.loads(board.lines[0].replace("'", '"'))
+    seen = json.loads(board.lines[1].replace("'", '"'))
     assert [entry - seen[0] for entry in seen if entry != "once"] == [0, 250, 500, 750]
     assert seen.index("once") == 2
 
@@ -628,13 +673,14 @@ def test_the_board_sees_its_wifi_come_and_go(make_board: MakeBoard) -> None:
     board.wait_for_console("wifi True 1010")
     board.set_wifi(up=False)
     board.wait_for_console("wifi False 201")
-    board.set_wifi(up=True)
     mark = board.console_mark()
+    board.set_wifi(up=True)
     board.wait_for_console("wifi True 1010", since=mark)
     board.set_wifi(up=True, wrong_password=True)
     board.wait_for_console("wifi False 202")
 
 
+# Its deadline is 60 s: a host that stalls for a moment is not a network that has failed.
 CLIENT = """
     import asyncio, network, sys, time
     wlan = network.WLAN(network.STA_IF)
@@ -652,7 +698,7 @@ CLIENT = """
                     n += 1
                     writer.write(b"%d\\n" % n)
                     await writer.drain()
-                    line = await asyncio.wait_for_ms(reader.readline(), 10000)
+                    line = await asyncio.wait_for_ms(reader.readline(), DEADLINE)
                     if not line:
                         raise OSError("end")
                     print("echo", n, line == b"%d\\n" % n)
@@ -661,7 +707,7 @@ CLIENT = """
                 print("broken", type(error).__name__)
                 await asyncio.sleep(1)
     asyncio.run(main())
-"""
+""".replace("DEADLINE", "60_000")
 
 
 @pytest.fixture
@@ -672,7 +718,7 @@ def echo() -> Iterator[int]:
 
     def serve(connection: socket.socket) -> None:
         with connection:
-            connection.settimeout(30)
+            connection.settimeout(120)
             try:
                 while data := connection.recv(4096):
                     connection.sendall(data)
@@ -697,8 +743,12 @@ def echo() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("rate", [1, 1000])
-def test_network_deadlines_are_believable_at_any_rate(make_board: MakeBoard, echo: int, rate: int) -> None:
-    with WifiRelay("127.0.0.1", echo) as relay:
+def test_network_deadlines_are_believable_at_any_rate(
+    make_board: MakeBoard, echo: int, rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There and back takes 100 ms: were time not to slow down, 100 of the 60 s that the client waits for an answer."""
+    monkeypatch.setattr(board_host, "AIR_ANSWER_MS", 30_000)  # this process may stall
+    with WifiRelay("127.0.0.1", echo, delay_ms=50) as relay:
         board = make_board(CLIENT.replace("PORT", str(relay.port)), Timeline(START, rate), wifi=relay)
         board.start()
         board.wait_for_console("echo 1 True" if rate == 1 else "echo 60 True")
@@ -710,8 +760,8 @@ def test_a_wifi_that_is_cut_keeps_connections_and_delivers_later(make_board: Mak
         board = make_board(CLIENT.replace("PORT", str(relay.port)), Timeline(START, 20), wifi=relay)
         board.start()
         board.wait_for_console("echo 2 True")
-        board.set_wifi(up=False)
         mark = board.console_mark()
+        board.set_wifi(up=False)
         board.wait_for_console("broken TimeoutError", since=mark)
         assert relay.connections == 1
         board.set_wifi(up=True)
@@ -746,7 +796,7 @@ def test_a_board_without_power_leaves_its_broker_in_the_dark(make_board: MakeBoa
         board.start()
         connection, _ = server.accept()
         with connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             assert connection.recv(100) == b"1\n"
             board.kill()
             connection.sendall(b"are you there?\n")
@@ -759,7 +809,7 @@ def test_a_board_without_power_leaves_its_broker_in_the_dark(make_board: MakeBoa
 def test_delay_is_felt(echo: int) -> None:
     with (
         WifiRelay("127.0.0.1", echo, delay_ms=50) as relay,
-        socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client,
+        socket.create_connection(("127.0.0.1", relay.port), timeout=60) as client,
     ):
         start = time.monotonic()
         client.sendall(b"x")
@@ -777,13 +827,14 @@ def test_tls_data_that_waits_inside_the_socket_is_not_forgotten(
 
     def serve(server: socket.socket) -> None:
         connection, _ = server.accept()
-        connection.settimeout(30)
+        connection.settimeout(120)
         with context.wrap_socket(connection, server_side=True) as tls:
             assert tls.recv(100) == b"go\n"
             tls.sendall(payload)
             assert tls.recv(100) == b"thanks\n"
             tls.sendall(b"bye\n")
-            tls.recv(1)
+            with contextlib.suppress(OSError):
+                tls.recv(1)  # it hangs up
 
     code = """
         import asyncio, network, ssl
@@ -801,7 +852,7 @@ def test_tls_data_that_waits_inside_the_socket_is_not_forgotten(
             await w.drain()
             got = 0
             while got < SIZE:
-                piece = await asyncio.wait_for(r.read(100), 60)
+                piece = await asyncio.wait_for(r.read(100), 600)
                 for i, byte in enumerate(piece):
                     if byte != (got + i) & 255: print("wrong at", got + i)
                 got += len(piece)
@@ -819,7 +870,7 @@ def test_tls_data_that_waits_inside_the_socket_is_not_forgotten(
         board.flash_dir.mkdir()
         (board.flash_dir / "ca.der").write_bytes(ssl.PEM_cert_to_DER_cert(ca.cert_pem.bytes().decode()))
         board.start()
-        assert board.wait_for_end(60) == "ended", board.lines
+        assert board.wait_for_end(120) == "ended", board.lines
         assert board.lines == [f"got {len(payload)}", "b'bye\\n'"]
         thread.join(10)
 
@@ -847,7 +898,7 @@ def test_a_wrong_certificate_is_refused(make_board: MakeBoard, ca: trustme.CA) -
 
         def serve() -> None:
             connection, _ = server.accept()
-            connection.settimeout(30)
+            connection.settimeout(120)
             with connection, contextlib.suppress(OSError):  # TLS says why, or the client has merely hung up
                 context.wrap_socket(connection, server_side=True)
 
@@ -895,7 +946,7 @@ def test_a_cable_carries_the_console_out_and_standard_input_in(make_board: MakeB
     board = make_board(code, Timeline(START, 10), cable=tmp_path / "ttyBOARD")
     board.start()
     board.wait_for_console("ready")
-    with serial.Serial(str(board.cable), timeout=10) as port:
+    with serial.Serial(str(board.cable), timeout=60) as port:
         port.write(b"one\ntwo\n")
         assert port.readline() == b"heard b'one\\n'\n"
         assert port.readline() == b"heard b'two\\n'\n"
@@ -906,7 +957,7 @@ def test_a_cable_carries_the_console_out_and_standard_input_in(make_board: MakeB
         with pytest.raises((serial.SerialException, OSError)):
             port.read(1)
     board.plug_in()
-    with serial.Serial(str(board.cable), timeout=10) as port:
+    with serial.Serial(str(board.cable), timeout=60) as port:
         port.write(b"again\n")
         assert port.readline() == b"heard b'again\\n'\n"
     board.close()
@@ -916,20 +967,32 @@ def test_a_cable_carries_the_console_out_and_standard_input_in(make_board: MakeB
 # ---- MicroPython itself
 
 
+# Between what must happen in a certain order lie 50 units at least. It tells by how much it was late itself.
 ASYNCIO = """
 import asyncio
+from time import ticks_diff, ticks_ms
+U = UNIT_MS
 log = []
+began = worst = 0
+def phase():
+    global began
+    began = ticks_ms()
+def due(ms):
+    global worst
+    worst = max(worst, ticks_diff(ticks_ms(), began) - ms)
 async def worker(name, ms, n):
     try:
         for i in range(n):
             await asyncio.sleep_ms(ms)
+            due(ms * (i + 1))
             log.append((name, i))
     except asyncio.CancelledError:
         log.append((name, "cancelled"))
         raise
     return name
 async def fails():
-    await asyncio.sleep_ms(15)
+    await asyncio.sleep_ms(100 * U)
+    due(100 * U)
     raise ValueError("x")
 async def waits(event, name):
     await event.wait()
@@ -939,11 +1002,13 @@ async def locks(lock, name, ms):
         log.append((name, "locked"))
         await asyncio.sleep_ms(ms)
 async def main():
-    a = asyncio.create_task(worker("a", 100, 5))
-    b = asyncio.create_task(worker("b", 70, 20))
+    phase()
+    a = asyncio.create_task(worker("a", 100 * U, 3))
+    b = asyncio.create_task(worker("b", 150 * U, 20))
     event = asyncio.Event()
     tasks = [asyncio.create_task(waits(event, i)) for i in range(3)]
-    await asyncio.sleep_ms(350)
+    await asyncio.sleep_ms(250 * U)
+    due(250 * U)
     b.cancel()
     event.set()
     log.append(await a)
@@ -952,15 +1017,20 @@ async def main():
     except asyncio.CancelledError:
         log.append("b is gone")
     log.append((a.done(), b.done(), b.cancel()))
+    phase()
     try:
-        await asyncio.wait_for_ms(worker("slow", 300, 3), 450)
+        await asyncio.wait_for_ms(worker("slow", 100 * U, 3), 150 * U)
     except asyncio.TimeoutError:
+        due(150 * U)
         log.append("timeout")
-    log.append(await asyncio.gather(worker("x", 20, 1), fails(), worker("y", 10, 1), return_exceptions=True))
+    phase()
+    log.append(await asyncio.gather(worker("x", 150 * U, 1), fails(), worker("y", 50 * U, 1), return_exceptions=True))
     lock = asyncio.Lock()
     await asyncio.gather(*(locks(lock, i, 10) for i in range(4)))
-    nested = asyncio.create_task(asyncio.wait_for_ms(worker("inner", 50, 10), 5000))
-    await asyncio.sleep_ms(120)
+    phase()
+    nested = asyncio.create_task(asyncio.wait_for_ms(worker("inner", 100 * U, 10), 5000 * U))
+    await asyncio.sleep_ms(150 * U)
+    due(150 * U)
     nested.cancel()
     try:
         await nested
@@ -981,20 +1051,26 @@ async def main():
     log.append(order)
 asyncio.run(main())
 print(log)
+print(worst)
 """
+REAL_UNIT_MS, VIRTUAL_UNIT_MS = 8, 100
 
 
 def test_asyncio_behaves_as_the_built_in_one(
     make_board: MakeBoard, micropython: parts.Micropython, tmp_path: Path
 ) -> None:
-    plain = micropython.command(["-c", ASYNCIO], heap_kb=192, path=[tmp_path])
-    expected = subprocess.run(
-        plain.argv, env=plain.env, capture_output=True, text=True, timeout=60, check=True
-    ).stdout
-    board = make_board(ASYNCIO, Timeline(START, 2))
+    code = ASYNCIO.replace("UNIT_MS", str(REAL_UNIT_MS))
+    plain = micropython.command(["-c", code], heap_kb=192, path=[tmp_path])
+    late_ms = 50 * REAL_UNIT_MS
+    while late_ms > 49 * REAL_UNIT_MS:  # in real time: no measure where the machine made it wait for so long
+        expected, late = subprocess.run(
+            plain.argv, env=plain.env, capture_output=True, text=True, timeout=120, check=True
+        ).stdout.splitlines()
+        late_ms = int(late)
+    board = make_board(ASYNCIO.replace("UNIT_MS", str(VIRTUAL_UNIT_MS)), Timeline(START, 500))
     board.start()
-    assert board.wait_for_end() == "ended"
-    assert board.lines == expected.splitlines()
+    assert board.wait_for_end(120) == "ended"
+    assert board.lines[0] == expected
 
 
 def test_the_firmware_has_the_heap_that_it_was_promised(make_board: MakeBoard) -> None:
@@ -1028,12 +1104,14 @@ def test_console_lines_are_bounded_and_marks_stay_right(
 
 
 def test_two_boards_have_their_own_names_and_the_same_time(make_board: MakeBoard) -> None:
-    timeline = Timeline(START, 100)
+    timeline = Timeline(START, 0)
     boards = [make_board(RECORDER, timeline, name=name) for name in ("ff-one", "ff-two")]
     at = START + 5000
     for board in boards:
         board.schedule_edges([(at, OUTER, 0)])
         board.start()
+        board.wait_for_console("ready")
+    timeline.set_rate(100)
     for board in boards:
         board.wait_for_edges()
         assert int(board.wait_for_console(r"edge (\d+)")[1]) == at - board.boot_utc_ms
