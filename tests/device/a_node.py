@@ -25,6 +25,9 @@ FREE, BROKEN = 0, 1
 BUTTONS, LAMPS, STATUS = (25, 26), (18, 19), 4
 WIFI_PASSWORD = "the WiFi's password"
 UP = 1
+READY_MS = (
+    4000  # from power-up until the beams are watched for sure: what starting costs, it costs in real time
+)
 
 
 class ANode:
@@ -61,7 +64,8 @@ class ANode:
         Time stands still until the board has them: at a high rate the shortest stall of this process would make them late.
         """
         with self.timeline.slowed(0):
-            t_ms = max(self.timeline.ahead_us() // 1000 + after_ms, self._busy_until_ms)
+            soon_ms = self.timeline.ahead_us() // 1000 + after_ms
+            t_ms = max(soon_ms, self._busy_until_ms, self.board.boot_utc_ms + READY_MS)
             self.board.schedule_edges([(t_ms + ms, pin, level) for ms, pin, level in edges])
         self._busy_until_ms = t_ms + lasts_ms
 
