@@ -6,6 +6,7 @@ For tests of the commands that talk to nodes.
 import contextlib
 import functools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ FREE, BROKEN = 0, 1
 BUTTONS, LAMPS, STATUS = (25, 26), (18, 19), 4
 WIFI_PASSWORD = "the WiFi's password"
 UP = 1
-READY_MS = (
-    4000  # from power-up until the beams are watched for sure: what starting costs, it costs in real time
-)
+TOLD_WITHIN_S = 60
+# From power-up until the beams are watched for sure: what starting costs, it costs in real time
+READY_MS = 4000
 
 
 class ANode:
@@ -68,6 +69,13 @@ class ANode:
             t_ms = max(soon_ms, self._busy_until_ms, self.board.boot_utc_ms + READY_MS)
             self.board.schedule_edges([(t_ms + ms, pin, level) for ms, pin, level in edges])
         self._busy_until_ms = t_ms + lasts_ms
+
+    def told(self, people: int) -> None:
+        """Wait until its console tells of so many."""
+        end = time.monotonic() + TOLD_WITHIN_S
+        while self.passages() < people:
+            assert time.monotonic() < end, self.board.lines[-8:]
+            time.sleep(0.01)
 
     def passages(self) -> int:
         """How many it has told on its console."""

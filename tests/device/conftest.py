@@ -16,7 +16,7 @@ CHIP = (
     ROOT / "simulator/footfall_simulator/virtual_board/chip"
 )  # flash_chip: a block device for the real littlefs
 HEAP_KB = 192  # on this 64-bit port a fair stand-in for the 100 KB that an ESP32 leaves to the firmware
-TIMEOUT_S = 120
+TIMEOUT_S = 240
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ def test_a_good_new_broker_is_kept_once_its_gateway_has_answered(
         UsbLink(node.port) as link,
     ):
         node.walk(2)
+        node.told(2)  # before it restarts
         before = config_of(node)
         mark = node.board.console_mark()
         wanted = {"host": "127.0.0.1", "port": new.port, "user": NODE, "password": "right"}
@@ -43,8 +44,8 @@ def test_a_good_new_broker_is_kept_once_its_gateway_has_answered(
         assert after == {**before, "wifi": {"ssid": "new", "password": WIFI_PASSWORD}, "mqtt": wanted}
         node.board.restart()
         gateway.wait("both people, at the new gateway", lambda: len(gateway.of_kind("P")) == 2)
-        gateway.wait("a state", lambda: gateway.states)
-        assert gateway.states[-1]["connect_error"] is None
+        states = gateway.wait("a state", lambda: [one for one in gateway.states if one.get("boot") == 3])
+        assert states[-1]["connect_error"] is None
         assert not (node.board.flash_dir / "connect.json").exists()
         assert node.board.tracebacks == []
 
@@ -73,7 +74,7 @@ def test_a_broker_that_does_not_work_is_given_up_and_the_old_one_is_used_again(
         node.board.wait_for_console("time: learned")
         before = config_of(node)
         mark = node.board.console_mark()
-        gateway.send(NODE, "command", {"v": 1, "do": "connect", "id": 1, "mqtt": wanted, "trial_s": 30})
+        gateway.send(NODE, "command", {"v": 1, "do": "connect", "id": 1, "mqtt": wanted, "trial_s": 60})
         restarted(node, mark)
         node.walk(3)
         state = gateway.wait("the reason", lambda: [s for s in gateway.states if s.get("connect_error")])[-1]
@@ -101,8 +102,9 @@ def test_a_wrong_wifi_password_is_given_up(tmp_path, micropython, mosquitto):
             "command",
             {"v": 1, "do": "connect", "id": 1, "wifi": {"ssid": "x", "password": "y"}, "trial_s": 40},
         )
+        gateway.wait("its answer: it will restart", lambda: gateway.replies)
+        node.board.set_wifi(up=True, wrong_password=True)  # before it tries
         restarted(node, mark)
-        node.board.set_wifi(up=True, wrong_password=True)
         node.board.wait_for_console("given up, the password is wrong", since=mark)
         node.board.set_wifi(up=True)
         state = gateway.wait("the reason", lambda: [s for s in gateway.states if s.get("connect_error")])[-1]

@@ -28,9 +28,8 @@ UP, DOWN = 1, 0  # a button: pull-up, pressed = low
 USERS = {"node": "node's", "gateway": "gateway's"}
 NOBODYS = 39  # a pin: its edge tells that the board itself has lived so long, however far it lags behind
 FLUSHED_MS = 3000  # after the last edge: believed, and written to flash, and two seconds more
-READY_MS = (
-    4000  # from power-up until the beams are watched for sure: what starting costs, it costs in real time
-)
+# From power-up until the beams are watched for sure: what starting costs, it costs in real time
+READY_MS = 4000
 LONG_S = 120
 
 
