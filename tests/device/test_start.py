@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,10 @@ from tests.device.test_firmware import world as world  # noqa: PLC0414 - a fixtu
 
 APP = (FIRMWARE / "app.py").read_text("utf-8")
 LOADER = (FIRMWARE / "main.py").read_text("utf-8")
+PATIENT = {
+    "deadline_s": 60
+}  # at many seconds a second a broker that this machine keeps waiting would be given up
+BOOT = re.compile(r"footfall .*, boot (\d+) ")
 NO_TERMINAL = """
 def broken(self):
     raise ValueError("no terminal today")
@@ -90,6 +95,21 @@ def causes(gateway: StandInGateway) -> list[str]:
     return [record[2] for record in gateway.of_kind("R")]
 
 
+def until(what: str, true: Callable[[], object], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end, f"{what}: not within {timeout_s} s"
+        time.sleep(0.01)
+
+
+def walk_past(board: VirtualBoard) -> int:
+    """One person, soon; when that is. Time stands still until the board knows of it, however long this side takes."""
+    with board.timeline.slowed(0):
+        start_ms = board.timeline.ahead_us() // 1000 + 1500
+        board.schedule_edges(passage(start_ms))
+    return start_ms
+
+
 def passages_of(board: VirtualBoard) -> int:
     return sum(line.startswith("passage") for line in board.lines)
 
@@ -112,7 +132,7 @@ def test_a_slot_that_cannot_be_started_leaves_the_door_to_the_other_one(make_boa
     (flash / "start.json").write_text('{"slot":"a"}')
     board.start()
     board.wait_for_console("footfall .*: node ff-test, boot 1")
-    board.schedule_edges(passage(board.timeline.now_ms() + 1500))
+    walk_past(board)
     board.wait_for_console("passage t=")
     assert f"{reason}" in (flash / "crash.txt").read_text()
     assert (flash / "crash.txt").read_text().startswith("== new boot=0 fw=? slot=a\n")
@@ -145,7 +165,7 @@ def test_a_slot_that_hangs_the_board_while_it_is_imported_is_not_tried_first_aga
 )  # fmt: skip
 def test_notes_that_are_damaged_are_begun_anew(make_board, flash, text):
     (flash / "start.json").write_text(text)
-    board = make_board({"a": APP}, rate=20)
+    board = make_board({"a": APP})
     board.start()
     board.wait_for_console("footfall .*: node ff-test, boot 1")
     assert notes(flash)["short"] == 1
@@ -166,9 +186,9 @@ def test_a_new_firmware_that_is_never_confirmed_is_tried_as_often_as_said_and_th
 ):
     (flash / "start.json").write_text('{"slot":"a","trial":"b","tries":3}')
     board = make_board(
-        {"a": TELLING.format(then="time.sleep(1000)"), "b": TELLING.format(then="raise ValueError('new')")}
+        {"a": TELLING.format(then="time.sleep(1000)"), "b": TELLING.format(then="raise ValueError('new')")},
+        rate=10,  # three minutes later the watchdog ends slot a, too
     )
-    board.timeline.set_rate(50)
     board.start()
     board.wait_for_console("slot a")
     told = [line for line in board.lines if line.startswith("slot")]
@@ -179,7 +199,7 @@ def test_a_new_firmware_that_is_never_confirmed_is_tried_as_often_as_said_and_th
 def test_power_cuts_use_up_the_tries_of_a_new_firmware_too(make_board, flash):
     (flash / "start.json").write_text('{"slot":"a","trial":"b","tries":2}')
     hangs = TELLING.format(then="time.sleep(1000)")
-    board = make_board({"a": hangs, "b": hangs}, rate=20)
+    board = make_board({"a": hangs, "b": hangs})
     for slot in ("b", "b", "a", "a"):
         mark = board.console_mark()
         board.start()
@@ -194,8 +214,11 @@ def test_a_new_firmware_that_hangs_while_it_is_imported_is_ended_by_the_watchdog
         rate=500,
     )
     board.start()
-    board.wait_for_console("slot a")
-    assert board.resets[1:] == [WDT_RESET, WDT_RESET]
+    board.wait_for_console("slot a trial False")
+    lines = board.lines
+    tries = lines[: lines.index("slot a trial False safe False")]
+    assert tries.count("watchdog: not fed for 180000 ms") == 2
+    assert board.resets[1:3] == [WDT_RESET, WDT_RESET]  # that ends slot a, which sleeps, as well
 
 
 def test_a_firmware_that_is_confirmed_stays(make_board, flash):
@@ -204,7 +227,7 @@ def test_a_firmware_that_is_confirmed_stays(make_board, flash):
         APP
         + "\nboot_begin = boot.begin\ndef begin(*a):\n    boot_begin(*a)\n    boot.confirm()\nboot.begin = begin\n"
     )
-    board = make_board({"a": APP, "b": confirming}, rate=20)
+    board = make_board({"a": APP, "b": confirming})
     board.start()
     board.wait_for_console("footfall .*: node")
     board.restart()
@@ -353,27 +376,30 @@ def test_where_nothing_can_be_started_it_says_so_tries_again_and_ctrl_c_leads_to
     assert "SyntaxError" in log
     assert "ImportError" in log
     plant(flash, TELLING.format(then="time.sleep(1000)"), "b")
-    board.wait_for_console("slot b")  # by itself, some minutes later
+    board.timeline.set_rate(500)
+    board.wait_for_console("^slot b trial False")  # by itself, some minutes later
     board.kill()
     plant(flash, "import nothing", "b")
+    board.timeline.set_rate(1)  # so that the only restart is the one after Ctrl-C
     mark = board.console_mark()
     board.start()
     board.wait_for_console("Trying again in 5 minutes", since=mark)
+    began_ms, boots, mark = board.boot_utc_ms, board.boots, board.console_mark()
     os.kill(board.pid, signal.SIGINT)
     board.wait_for_console("Stopped by Ctrl-C", since=mark)
-    began_ms, boots, mark = board.boot_utc_ms, board.boots, board.console_mark()
-    board.timeline.set_rate(5000)
-    while board.boots == boots:  # it may have said so once more before it was stopped
-        board.wait_for_console("No firmware on this board", since=mark)
-        mark = board.console_mark()
-    assert board.resets[boots] == WDT_RESET, (
-        "a prompt that somebody forgot"
-    )  # its own resets may have followed
+    board.wait_for_console("No firmware on this board", since=mark)
+    assert board.resets[boots:] == [WDT_RESET], "a prompt that somebody forgot"
     assert board.boot_utc_ms - began_ms > 3_600_000
 
 
 def test_ctrl_c_is_no_crash(make_board, flash, tmp_path):
-    board = make_board({"a": APP}, rate=5, cable=tmp_path / "tty")
+    left: list[dict[str, Any]] = []  # in the notes when it stops; the watchdog is the next to start it
+
+    def told(line: str) -> None:
+        if line.startswith("Stopped by Ctrl-C"):
+            left.append(notes(flash))
+
+    board = make_board({"a": APP}, cable=tmp_path / "tty", on_line=told)
     for boot in range(1, 6):
         mark = board.console_mark()
         board.start()
@@ -382,7 +408,7 @@ def test_ctrl_c_is_no_crash(make_board, flash, tmp_path):
             cable.write(b"\x03")
             board.wait_for_console("Stopped by Ctrl-C", since=mark)
             board.kill()
-    assert notes(flash)["short"] == 0
+    assert left == [{"short": 0}] * 5
     assert not (flash / "crash.txt").exists()
 
 
@@ -392,7 +418,7 @@ def test_ctrl_c_is_no_crash(make_board, flash, tmp_path):
 def test_after_crashes_in_a_row_it_counts_in_safe_mode_tells_each_crash_once_and_takes_a_repair(
     world, mosquitto, gateway, flash
 ):
-    w = world(mosquitto, rate=20, buttons=[25], lamps=[18], status=4)
+    w = world(mosquitto, rate=20, buttons=[25], lamps=[18], status=4, mqtt=PATIENT)
     w.board.set_pins({25: UP})
     (flash / "remote.json").write_text(
         '{"v":1,"rev":7,"barriers":[{"min_block_ms":1000}]}'
@@ -411,27 +437,31 @@ def test_after_crashes_in_a_row_it_counts_in_safe_mode_tells_each_crash_once_and
     assert [crash["boot"] for crash in crashes(gateway)] == [1, 2, 3, 4]
     assert all("ValueError: no terminal today" in crash["text"] for crash in crashes(gateway))
     assert all(set(crash) == {"v", "do", "boot", "fw", "text"} for crash in crashes(gateway))
+    gateway.wait("four boots", lambda: len(causes(gateway)) == 4)
     assert causes(gateway) == [
         "power",
         "crash: ValueError",
         "crash: ValueError",
         "crash: ValueError, safe mode",
     ]
-    log = [o for o in w.board.output_log if o.pin == 4]
+    log = [o for o in list(w.board.output_log) if o.pin == 4]
     lit = [b.utc_ms - a.utc_ms for a, b in itertools.pairwise(log) if a.level]
     dark = [b.utc_ms - a.utc_ms for a, b in itertools.pairwise(log) if not a.level]
-    assert all(100 <= ms < 160 for ms in lit[:-1])
+    assert min(lit) >= 100
+    assert (
+        statistics.median(lit) < 160
+    )  # the program may have to wait for the processor, as a rule it does not
     assert {ms // 100 for ms in dark} >= {2, 16}
 
     # the repair: another configuration, kept for the next start, and a firmware without the fault
     gateway.send(NODE, "config", {"v": 1, "rev": 8, "barriers": [{"min_block_ms": 50}]}, retain=True)
     w.board.wait_for_console("configuration: revision 8|configuration refused")
-    w.timeline.sleep_ms(20_000)  # the last crash's confirmation
+    until("each crash is told", lambda: "== new" not in (flash / "crash.txt").read_text())
     plant(flash, APP)
     gateway.send(NODE, "command", {"v": 1, "do": "reboot"})
-    gateway.wait("a normal start", lambda: gateway.states[-1].get("safe") is False)
-    assert causes(gateway)[-1] == "command"
-    assert gateway.states[-1]["rev"] == 8
+    state = gateway.wait("a normal start", lambda: [s for s in gateway.states if s.get("safe") is False])[-1]
+    assert state["rev"] == 8
+    gateway.wait("its cause", lambda: causes(gateway)[-1] == "command")
     w.walk(3)
     w.walked()
     gateway.wait("twelve people", lambda: len(gateway.of_kind("P")) == 12)
@@ -447,8 +477,7 @@ def test_a_crash_is_kept_until_the_gateway_listens(world, mosquitto, gateway, fl
     plant(flash, APP + "\ndef run(facts):\n    boot.begin(facts, '9')\n    1 / 0\n")
     w.board.start()
     w.board.wait_for_console("ZeroDivisionError")  # ... and on its way into the flash
-    while not (flash / "crash.txt").exists():
-        time.sleep(0.01)
+    until("a log of crashes", (flash / "crash.txt").exists)
     w.board.kill()
     plant(flash, APP)
     w.board.start()
@@ -463,18 +492,25 @@ def test_a_crash_is_kept_until_the_gateway_listens(world, mosquitto, gateway, fl
 
 def test_safe_mode_ends_after_an_hour_and_one_more_crash_brings_it_back(make_board, flash):
     (flash / "config.json").write_text('{"buttons":[25],"lamps":[18]}')
-    board = make_board({"a": APP + NO_TERMINAL}, rate=2000)
+    began: dict[int, int] = {}  # boot -> when
+
+    def told(line: str) -> None:
+        if found := BOOT.match(line):
+            began[int(found[1])] = board.boot_utc_ms
+            if found[1] == "6":
+                plant(flash, APP)
+
+    board = make_board({"a": APP + NO_TERMINAL}, rate=2000, on_line=told)
     board.set_pins({25: UP})
     board.start()
     board.wait_for_console("boot 4 .*safe mode")
-    began_ms = board.boot_utc_ms
     board.wait_for_console("restarting: end of safe mode")
     board.wait_for_console(r"boot 5 \(end of safe mode\)")
-    assert 3_600_000 < board.boot_utc_ms - began_ms < 3_700_000
     board.wait_for_console("boot 6 .*safe mode")
+    assert 3_600_000 < began[5] - began[4] < 3_700_000
     assert passages_of(board) == 0
-    plant(flash, APP)
     board.wait_for_console(r"boot 7 \(end of safe mode\)")
+    until("it is well", lambda: notes(flash)["short"] == 0)
     board.timeline.sleep_ms(400_000)
     assert notes(flash)["short"] == 0
     assert board.boots == 7
@@ -494,33 +530,35 @@ Door.watch_edges = ill
 
 
 def test_in_safe_mode_a_part_that_fails_does_not_take_the_others_with_it(world, mosquitto, gateway, flash):
-    w = world(mosquitto, rate=30, barriers=[{"outer": OUTER, "inner": INNER}, {"outer": 26, "inner": 27}])
+    barriers = [{"outer": OUTER, "inner": INNER}, {"outer": 26, "inner": 27}]
+    w = world(mosquitto, rate=30, barriers=barriers, mqtt=PATIENT)
     w.board.set_pins({26: 0, 27: 0})
     plant(flash, APP + DOOR_0_FAILS + "\nNode.make_wifi_ = 1\n")
     (flash / "start.json").write_text('{"slot":"a","short":5}')
     w.board.start()
     w.board.wait_for_console("safe mode, as starts in a row came to nothing")
     w.board.wait_for_console("broker: connected")
-    t_ms = w.timeline.now_ms() + 8000
-    edges = passage(t_ms)
+    edges = []
     other = {OUTER: 26, INNER: 27}
-    for n in range(20):
-        edges += passage(t_ms + 5000 * n)
-        edges += [(t, other[pin], level) for t, pin, level in passage(t_ms + 5000 * n + 500)]
-    w.board.schedule_edges(sorted(edges))
+    with w.timeline.slowed(0):
+        t_ms = w.timeline.ahead_us() // 1000 + 8000
+        for n in range(20):
+            edges += passage(t_ms + 5000 * n)
+            edges += [(t, other[pin], level) for t, pin, level in passage(t_ms + 5000 * n + 500)]
+        w.board.schedule_edges(sorted(edges))
     gateway.wait("door 1 counts", lambda: sum(p[2] == 1 for p in gateway.of_kind("P")) == 20)
     assert w.board.boots == 1, "no restart helps"
     assert len([line for line in w.board.lines if "task door 0 edges" in line]) >= 2
     gateway.wait("one of the failures told", lambda: crashes(gateway))
     assert "OSError" in crashes(gateway)[0]["text"]
-    assert len(crashes(gateway)) == 1, "the flash wears: one an hour"
+    assert (flash / "crash.txt").read_text().count("== ") == 1, "the flash wears: one an hour"
+    assert len(crashes(gateway)) == 1
 
 
 def test_a_task_that_keeps_failing_restarts_the_board_and_leads_to_safe_mode(make_board, flash):
     board = make_board({"a": APP + DOOR_0_FAILS}, rate=20)
-    board.schedule_edges(
-        [edge for n in range(400) for edge in passage(board.timeline.now_ms() + 2000 + 500 * n)]
-    )
+    soon_ms = board.timeline.now_ms() + 2000
+    board.schedule_edges([edge for n in range(400) for edge in passage(soon_ms + 500 * n)])
     board.start()
     board.wait_for_console(r"boot 2 \(task door 0 edges fails\)")
     board.wait_for_console(r"boot 4 \(task door 0 edges fails")
@@ -532,14 +570,15 @@ def test_a_task_that_keeps_failing_restarts_the_board_and_leads_to_safe_mode(mak
 
 def test_where_the_spool_cannot_be_read_safe_mode_counts_into_another_one(world, mosquitto, gateway, flash):
     w = world(mosquitto, rate=10)
-    (flash / "spool/8f3a01c2/000000000001.seg").mkdir(parents=True)  # reading it fails
+    (flash / "spool").mkdir()
+    (flash / "spool/8f3a01c2").write_text("no folder")  # listing it fails
     w.board.start()
     w.board.wait_for_console("boot 1 .crash: OSError, safe mode")
     w.walk(6)
     w.walked()
     gateway.wait("six people", lambda: len(gateway.of_kind("P")) == 6)
     assert "8f3a01c2" not in gateway.records
-    assert (flash / "spool/8f3a01c2").is_dir()
+    assert (flash / "spool/8f3a01c2").read_text() == "no folder"
 
 
 HANG = """
@@ -571,12 +610,18 @@ def test_memory_that_stays_short_leads_to_a_restart_that_says_so_but_not_from_th
     make_board, flash
 ):
     short = "\nsystem.room_for = lambda n: False\n"
-    board = make_board({"a": APP + short}, rate=2000)
+    began: list[int] = []
+
+    def told(line: str) -> None:
+        if BOOT.match(line):
+            began.append(board.boot_utc_ms)
+
+    board = make_board({"a": APP + short}, rate=2000, on_line=told)
     board.start()
     board.wait_for_console("memory is short: .* bytes free, 3072 in one piece wanted")
-    began_ms = board.boot_utc_ms
     board.wait_for_console(r"boot 2 \(memory short\)")
-    assert 3_600_000 < board.boot_utc_ms - began_ms < 3_700_000
+    until("when that was", lambda: len(began) > 1)
+    assert 3_600_000 < began[1] - began[0] < 3_700_000
 
 
 # ---- the clock
@@ -586,10 +631,12 @@ def test_memory_that_stays_short_leads_to_a_restart_that_says_so_but_not_from_th
 def test_after_a_reset_records_are_dated_at_once_and_after_a_power_cut_never(
     world, mosquitto, gateway, flash, how
 ):
-    w = world(mosquitto, rate=10, watchdog_s=30)
+    w = world(mosquitto, rate=5, watchdog_s=30)
     gateway.clock = w.timeline.now_ms
     fault = (
-        "\nimport time\nasync def fault(self):\n    while not self.time.told: await asyncio.sleep(1)\n"
+        "\nimport time\nwell = Node.keep_watch\nasync def fault(self):\n"
+        "    if self.spool.boot > 1: await well(self)\n"
+        "    while not self.time.told: await asyncio.sleep(1)\n"
         "    await asyncio.sleep(20)\n    self.time.keep_clock()\n    await asyncio.sleep(2)\n    %s\n"
     )
     if how == "crash":
@@ -599,7 +646,7 @@ def test_after_a_reset_records_are_dated_at_once_and_after_a_power_cut_never(
     w.board.start()
     w.board.wait_for_console("time: learned from the gateway")
     gateway.tell_time = False
-    gateway.wait("the clock in the state", lambda: gateway.states and gateway.states[-1].get("clock"))
+    gateway.wait("the clock in the state", lambda: gateway.state.get("clock"))
     if how == "command":
         w.timeline.sleep_ms(3000)
         gateway.send(NODE, "command", {"v": 1, "do": "reboot"})
@@ -608,21 +655,26 @@ def test_after_a_reset_records_are_dated_at_once_and_after_a_power_cut_never(
         w.board.restart(off_ms=2000)
     w.board.wait_for_console("boot 2 ")
     mark = w.board.console_mark()
-    plant(flash, APP)
     w.timeline.sleep_ms(1000)
-    start_ms = w.timeline.now_ms() + 1500
-    w.board.schedule_edges(passage(start_ms))
+    start_ms = walk_past(w.board)
     gateway.wait("a passage", lambda: gateway.of_kind("P"))
-    clocks = [record for record in gateway.of_kind("C") if record[3] == "rtc"]
+
+    def clocks() -> list[list[Any]]:
+        return [record for record in gateway.of_kind("C") if record[3] == "rtc"]
+
     if how == "power":
-        assert clocks == []
+        assert clocks() == []
         return
-    (clock,) = clocks
+    (clock,) = gateway.wait("the clock", clocks)
     (person,) = gateway.of_kind("P")
-    # as exact as the gateway's answer was quick, at ten seconds a second
+    # as exact as the gateway's answer was quick, at five seconds a second
     assert abs(clock[2] - clock[0] + person[0] - (start_ms + 250)) < 3000
-    seq_of = {tuple(record): seq for known in gateway.records.values() for seq, (_, record) in known.items()}
+    with gateway.at_rest():
+        seq_of = {
+            tuple(record): seq for known in gateway.records.values() for seq, (_, record) in known.items()
+        }
     assert seq_of[tuple(clock)] < seq_of[tuple(person)]
-    assert gateway.states[-1]["clock"] is True
+    states = gateway.wait("the state", lambda: [s for s in gateway.states if s.get("boot") == 2])
+    assert states[0]["clock"] is True
     gateway.tell_time = True
     w.board.wait_for_console("time: learned from the gateway", since=mark)
