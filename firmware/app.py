@@ -375,9 +375,11 @@ class Node:
 
     def restart(self, reason):
         """Restart the board, with everything counted so far in flash."""
-        print("restarting: %s" % reason)
         try:
             self.journal.close_because(reason)
+            print(
+                "restarting: %s" % reason
+            )  # only now: `footfall flash` stops the program when it reads this
         finally:
             system.reset()
 

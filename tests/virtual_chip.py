@@ -207,6 +207,8 @@ class VirtualChip:
                     self.reset()
                 time.sleep(0.02)
                 continue
+            if self._replug:
+                continue  # it is leaving, and hears nothing any more
             if self._mode == "rom" and self.heard and not self._goes_on(data):
                 self.reset()
             if self._mode == "run" and data.startswith(SYNC) and not self.deaf:

@@ -190,13 +190,29 @@ def test_given_again_it_changes_nothing_and_the_counts_stay(node):
 
 def test_a_node_that_counts_puts_everything_into_its_flash_before_it_is_stopped(node, monkeypatch):
     """It is asked to restart, and does so by itself; Ctrl-C would cost what is not in flash yet."""
-    monkeypatch.setattr(looking, "GREET_S", 10)
+    monkeypatch.setattr(looking, "GREET_S", 60)
+    monkeypatch.setattr(looking, "RESTART_S", 60)
     put_firmware(node)
     wait_for(lambda: list(node.files.glob("spool/*/*.seg")))
     code, said = run("--port", node.url, "--no-test")
     assert code == 0, said
     wait_for(lambda: any(b"command" in path.read_bytes() for path in node.files.glob("spool/*/*.seg")))
     assert "this firmware was on it already (slot a)" in said
+
+
+def test_a_node_that_takes_its_time_to_put_everything_into_its_flash_gets_it(node, monkeypatch):
+    """Ctrl-C comes at once when it has said that it restarts."""
+    monkeypatch.setattr(looking, "GREET_S", 60)
+    monkeypatch.setattr(looking, "RESTART_S", 60)
+    source = (FIRMWARE / "node/journal.py").read_text()
+    begins = '"""Everything into flash for a restart that names its reason at the next boot."""'
+    slow = source.replace(begins, "import time; time.sleep(1)")
+    assert slow != source
+    put_firmware(node, more={"slots/a/node/journal.py": slow.encode()})  # wins over journal.mpy
+    wait_for(lambda: list(node.files.glob("spool/*/*.seg")))
+    looking._settle(node.url)
+    repl.knock(node.url)
+    wait_for(lambda: any(b"command" in path.read_bytes() for path in node.files.glob("spool/*/*.seg")))
 
 
 def test_a_dry_run_looks_and_checks_and_writes_nothing(make_board, new_image, settings):
