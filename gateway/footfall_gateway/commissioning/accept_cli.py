@@ -5,8 +5,6 @@ shows it. Here is the command: which door, which node, begin or go on, and how i
 """
 
 import datetime as dt
-import locale
-import os
 from pathlib import Path
 
 import click
@@ -18,9 +16,10 @@ from footfall_gateway.commissioning import acceptance
 from footfall_gateway.commissioning.accept_dialogue import Dialogue, utc_now
 from footfall_gateway.commissioning.accept_protocol import local_time, protocol
 from footfall_gateway.commissioning.accept_screen import Screen
-from footfall_gateway.commissioning.accept_words import LANGUAGES, Say
+from footfall_gateway.commissioning.accept_words import Say
 from footfall_gateway.commissioning.acceptance import Acceptance
 from footfall_gateway.commissioning.keyboard import StoppedError
+from footfall_gateway.commissioning.language import current, language_option
 from footfall_gateway.commissioning.node_link import NodeError
 from footfall_gateway.commissioning.node_target import Target
 from footfall_gateway.settings import Settings, load_settings
@@ -39,7 +38,7 @@ FAILED = 1
 @config_option("The gateway's settings: which node, which broker, where to keep the result.")
 @click.option("--port", help="Listen on this USB port instead of the broker.")
 @click.option("--node", "node_name", help="Which node, where several watch this door.")
-@click.option("--language", type=click.Choice(LANGUAGES), help="Default: that of the computer.")
+@language_option
 @click.option("--short", is_flag=True, help="A quarter of the walk test.")
 @click.option("--new", is_flag=True, help="Begin anew, even if one was broken off.")
 @click.option(
@@ -59,7 +58,6 @@ def accept(
     config: Path,
     port: str | None,
     node_name: str | None,
-    language: str | None,
     alignment_seconds: float,
     *,
     short: bool,
@@ -73,7 +71,7 @@ def accept(
     while. Ends with 1 if the door did not pass.
     """
     settings = load_settings(config)
-    say = Say(language or _language())
+    say = Say(current())
     name, barriers = _watchers(settings, site, door, node_name)
     data = settings.gateway.data
     before = acceptance.latest(data, site, door)
@@ -93,7 +91,7 @@ def accept(
         screen = Screen(say)
         dialogue = Dialogue(link, screen, barriers, told["barriers"], settings, totals=totals)
         screen.heading(say("title", door=door, site=_title(settings, site)))
-        screen.line(say("node_is", node=told["node"], firmware=told["fw"], where=link.where))
+        screen.line(say("node_is", node=told["node"], firmware=told["fw"], way=link.way))
         screen.line(say("two_people"))
         screen.line(say("keep_hint"))
         one = Acceptance(
@@ -155,18 +153,6 @@ def _watchers(settings: Settings, site: str, door: str, node: str | None) -> tup
     if wanted not in nodes:
         raise click.UsageError(f"--node {wanted}: {door} is watched by {', '.join(nodes)}")
     return wanted, tuple(sorted(one.barrier for one in now if one.node == wanted))
-
-
-def _language() -> str:
-    for name in (
-        os.environ.get("LC_ALL"),
-        os.environ.get("LC_MESSAGES"),
-        os.environ.get("LANG"),
-        locale.getlocale()[0],
-    ):
-        if name:
-            return "de" if name.lower().startswith(("de", "german")) else "en"
-    return "en"
 
 
 def _show(text: str) -> None:

@@ -1,15 +1,15 @@
 """What `footfall accept` says, in English and German: one table, so that neither language lacks a sentence. Used by `accept_cli`."""
 
-__all__ = ["LANGUAGES", "WORDS", "Say"]
+from footfall_gateway.commissioning.language import LANGUAGES
 
-LANGUAGES = ("en", "de")
+__all__ = ["WORDS", "Say"]
 
 # key -> (English, German)
 WORDS: dict[str, tuple[str, str]] = {
     "title": ("Acceptance of door {door}, {site}", "Abnahme der Tür {door}, {site}"),
     "node_is": (
-        "Node {node}, firmware {firmware}, over {where}. Counting goes on; those who walk in this test are counted too.",
-        "Knoten {node}, Firmware {firmware}, über {where}. Es wird weiter gezählt; wer hier zur Probe geht, zählt mit.",
+        "Node {node}, firmware {firmware}, over {way}. Counting goes on; those who walk in this test are counted too.",
+        "Knoten {node}, Firmware {firmware}, über {way}. Es wird weiter gezählt; wer hier zur Probe geht, zählt mit.",
     ),
     "two_people": (
         "Best done by two: one walks, one types. Keep others out of the door meanwhile.",

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from footfall_gateway.commissioning import CommissioningError
+from footfall_gateway.commissioning.language import tr
 
 __all__ = ["CHIPS", "ESP32", "ESP32C3", "ESP32S3", "Chip", "chip_named"]
 
@@ -35,6 +36,10 @@ def chip_named(name: str) -> Chip:
         if series is not None and series[0] == chip.name:
             return chip
     raise CommissioningError(
-        f"the firmware does not run on the chip {name}",
-        f"Use a board with an {', '.join(chip.title for chip in CHIPS[:-1])} or {CHIPS[-1].title}.",
+        tr("the firmware does not run on the chip {name}", name=name),
+        tr(
+            "Use a board with an {chips} or {last_chip}.",
+            chips=", ".join(chip.title for chip in CHIPS[:-1]),
+            last_chip=CHIPS[-1].title,
+        ),
     )

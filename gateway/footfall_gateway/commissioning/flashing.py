@@ -16,6 +16,7 @@ from pathlib import Path
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip, chip_named
 from footfall_gateway.commissioning.images import TABLE_AT, TABLE_BYTES, Image, files_at
+from footfall_gateway.commissioning.language import tr
 from footfall_gateway.commissioning.ports import check_usable
 from footfall_gateway.extras import how_to_install
 
@@ -57,8 +58,8 @@ class Esptool:
             self._options += ["--baud", str(FAST_BAUD)]
         if importlib.util.find_spec("esptool") is None:
             raise CommissioningError(
-                "esptool, which writes to the chip, is not installed",
-                f"Install what setting up boards needs: {how_to_install('flash')}",
+                tr("esptool, which writes to the chip, is not installed"),
+                tr("Install what setting up boards needs: {command}", command=how_to_install("flash")),
             )
 
     def look(self) -> ChipSeen:
@@ -69,7 +70,7 @@ class Esptool:
         )
         if named is None:
             raise CommissioningError(
-                f"{self._device}: esptool does not tell the chip", *said.splitlines()[-3:]
+                tr("{device}: esptool does not tell the chip", device=self._device), *said.splitlines()[-3:]
             )
         description = named[1]
         size = re.search(r"^Detected flash size:\s*(\d+)MB", said, re.MULTILINE)
@@ -156,29 +157,38 @@ class Esptool:
         if re.search(
             r"This chip is \S+, not|Unexpected chip|not an? .* image|Wrong chip", said, re.IGNORECASE
         ):
-            return CommissioningError(f"{self._device}: {_last_words(said)}", "Nothing was written.")
+            return CommissioningError(f"{self._device}: {_last_words(said)}", tr("Nothing was written."))
         if "Failed to connect" in said or "No serial data received" in said or "Wrong boot mode" in said:
             return CommissioningError(
-                f"{self._device}: the board does not let itself be written to (it is not in download mode)",
-                "Hold its button BOOT, press EN (or RST) once, let BOOT go, and give the same command with --download-mode.",
-                "Nothing happens? Then try another cable: some have no data lines.",
+                tr(
+                    "{device}: the board does not let itself be written to (it is not in download mode)",
+                    device=self._device,
+                ),
+                tr(
+                    "Hold its button BOOT, press EN (or RST) once, let BOOT go, and give the same command with --download-mode."
+                ),
+                tr("Nothing happens? Then try another cable: some have no data lines."),
             )
         if (
             re.search(r"MD5|Hash of data|does not match|verif\w+ fail", said, re.IGNORECASE)
             and "match" in said
         ):
             return CommissioningError(
-                f"{self._device}: what was written does not read back the same",
-                "Try again with another cable, at another socket, and with --slow. If it stays so, the board's flash is worn out.",
+                tr("{device}: what was written does not read back the same", device=self._device),
+                tr(
+                    "Try again with another cable, at another socket, and with --slow. If it stays so, the board's flash is worn out."
+                ),
             )
         if re.search(r"flash size|does not fit|will not fit|larger than", _last_words(said)):
             return CommissioningError(
-                f"{self._device}: {_last_words(said)}", "Use a board with 4 MB of flash or more."
+                f"{self._device}: {_last_words(said)}", tr("Use a board with 4 MB of flash or more.")
             )
         return CommissioningError(
-            f"{self._device}: esptool gave up: {_last_words(said)}",
-            "Was the cable pulled, or is it loose? Plug it in again and give the same command; --slow helps with poor cables.",
-            "The counts in the board's flash are where they were.",
+            tr("{device}: esptool gave up: {words}", device=self._device, words=_last_words(said)),
+            tr(
+                "Was the cable pulled, or is it loose? Plug it in again and give the same command; --slow helps with poor cables."
+            ),
+            tr("The counts in the board's flash are where they were."),
         )
 
 
@@ -188,4 +198,4 @@ def _last_words(said: str) -> str:
         found = re.search(r"(?:fatal )?error(?: occurred)?: (.+)", line, re.IGNORECASE)
         if found:
             return found[1]
-    return lines[-1] if lines else "without a word"
+    return lines[-1] if lines else tr("without a word")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import CHIPS, Chip
+from footfall_gateway.commissioning.language import marked, told, tr
 
 __all__ = ["LEAST_VERSION", "Image", "download_hint", "files_at", "find_image", "read_image"]
 
@@ -51,20 +52,34 @@ class Image:
 def download_hint(chip: Chip) -> tuple[str, str]:
     """Which file to fetch, and from where."""
     return (
-        f"Download the newest {chip.board}-….bin (v{'.'.join(map(str, LEAST_VERSION))} or newer) from",
-        f"https://micropython.org/download/{chip.board}/ and name it, or its folder: --micropython FILE_OR_FOLDER",
+        tr(
+            "Download the newest {board}-….bin (v{least} or newer) from",
+            board=chip.board,
+            least=".".join(map(str, LEAST_VERSION)),
+        ),
+        tr(
+            "https://micropython.org/download/{board}/ and name it, or its folder: --micropython FILE_OR_FOLDER",
+            board=chip.board,
+        ),
     )
 
 
 def find_image(path: Path, chip: Chip) -> Image:
     """The image for this chip: the file itself, or the newest fitting one in a folder."""
     if not path.exists():
-        raise CommissioningError(f"{path}: there is no such file or folder", *download_hint(chip))
+        raise CommissioningError(
+            tr("{path}: there is no such file or folder", path=path), *download_hint(chip)
+        )
     if not path.is_dir():
         image = read_image(path)
         if image.chip is not chip:
             raise CommissioningError(
-                f"{path}: this is MicroPython for the {image.chip.title}, but the board has an {chip.title}; nothing was written",
+                tr(
+                    "{path}: this is MicroPython for the {other}, but the board has an {chip}; nothing was written",
+                    path=path,
+                    other=image.chip.title,
+                    chip=chip.title,
+                ),
                 *download_hint(chip),
             )
         return image
@@ -76,9 +91,11 @@ def find_image(path: Path, chip: Chip) -> Image:
             refused.append(f"  {error.lines[0]}")
     fitting = [image for image in images if image.chip is chip]
     if not fitting:
-        others = [f"  {image.path.name}: for the {image.chip.title}" for image in images]
+        others = [
+            tr("  {file}: for the {other}", file=image.path.name, other=image.chip.title) for image in images
+        ]
         raise CommissioningError(
-            f"{path}: no MicroPython for the {chip.title} in this folder",
+            tr("{path}: no MicroPython for the {chip} in this folder", path=path, chip=chip.title),
             *others,
             *refused,
             *download_hint(chip),
@@ -99,32 +116,38 @@ def read_image(path: Path) -> Image:
         size = path.stat().st_size
         content = path.read_bytes() if size <= LARGEST else b""
     except OSError as error:
-        raise CommissioningError(f"{path}: cannot be read ({error.strerror})") from None
+        raise CommissioningError(
+            tr("{path}: cannot be read ({why})", path=path, why=told(error.strerror or ""))
+        ) from None
     if not SMALLEST <= size <= LARGEST:
-        raise _broken(path, f"it has {size} bytes, which is no MicroPython")
+        raise _broken(path, tr("it has {size} bytes, which is no MicroPython", size=size))
     _check_beside(path, content)
     if content[0] != _MAGIC:
-        raise _broken(path, "it does not begin like a program for an ESP32")
+        raise _broken(path, tr("it does not begin like a program for an ESP32"))
     chip = _chip_of(path, content)
-    _check_program(path, content, 0, "bootloader")
+    _check_program(path, content, 0, marked("bootloader"))
     start = TABLE_AT - chip.bootloader_offset
     partitions = _partitions(content[start : start + TABLE_BYTES])
     apps = [(offset, size) for kind, offset, size in partitions if kind == _APP]
     if not apps:
         raise _broken(
-            path, "it has no partition table: take the file that ends in .bin alone, not .app-bin or .uf2"
+            path, tr("it has no partition table: take the file that ends in .bin alone, not .app-bin or .uf2")
         )
     app_at = apps[0][0] - chip.bootloader_offset
-    end = _check_program(path, content, app_at, "program")
+    end = _check_program(path, content, app_at, marked("program"))
     if end - app_at > apps[0][1] or len(content) + chip.bootloader_offset > files_at(
         content[start : start + TABLE_BYTES]
     ):
-        raise _broken(path, "its program is longer than the place that is meant for it")
+        raise _broken(path, tr("its program is longer than the place that is meant for it"))
     version, built, board = _version(content[app_at:end])
     if version is not None and version < LEAST_VERSION:
         raise CommissioningError(
-            f"{path}: this is MicroPython {'.'.join(map(str, version))}; the firmware needs "
-            f"{'.'.join(map(str, LEAST_VERSION))} or newer",
+            tr(
+                "{path}: this is MicroPython {version}; the firmware needs {least} or newer",
+                path=path,
+                version=".".join(map(str, version)),
+                least=".".join(map(str, LEAST_VERSION)),
+            ),
             *download_hint(chip),
         )
     return Image(path, chip, content, version, built, board, files_at(content[start : start + TABLE_BYTES]))
@@ -162,37 +185,42 @@ def _chip_of(path: Path, content: bytes) -> Chip:
             return chip
     names = ", ".join(chip.title for chip in CHIPS)
     raise CommissioningError(
-        f"{path}: this is for a chip that the firmware does not run on (number {number}); it runs on {names}"
+        tr(
+            "{path}: this is for a chip that the firmware does not run on (number {number}); it runs on {names}",
+            path=path,
+            number=number,
+            names=names,
+        )
     )
 
 
 def _check_program(path: Path, content: bytes, start: int, what: str) -> int:
     """Check header, checksum and hash of what begins at `start`; returns where it ends."""
     if start + _HEADER_BYTES > len(content) or content[start] != _MAGIC:
-        raise _broken(path, f"its {what} is missing: was the download cut off?")
+        raise _broken(path, tr("its {what} is missing: was the download cut off?", what=tr(what)))
     segments, hashed = content[start + 1], content[start + 23]
     if not 0 < segments <= _MOST_SEGMENTS:
-        raise _broken(path, f"its {what} has a damaged header")
+        raise _broken(path, tr("its {what} has a damaged header", what=tr(what)))
     at = start + _HEADER_BYTES
     checksum = _CHECKSUM_BEGINS
     for _ in range(segments):
         if at + _SEGMENT_BYTES > len(content):
-            raise _broken(path, f"its {what} breaks off: was the download cut off?")
+            raise _broken(path, tr("its {what} breaks off: was the download cut off?", what=tr(what)))
         [length] = struct.unpack_from("<I", content, at + 4)
         at += _SEGMENT_BYTES
         if at + length > len(content):
-            raise _broken(path, f"its {what} breaks off: was the download cut off?")
+            raise _broken(path, tr("its {what} breaks off: was the download cut off?", what=tr(what)))
         checksum = functools.reduce(operator.xor, content[at : at + length], checksum)
         at += length
     at = start + ((at - start) | 15)  # the checksum is the last byte of 16
     if at + 1 + 32 * hashed > len(content):
-        raise _broken(path, f"its {what} breaks off: was the download cut off?")
+        raise _broken(path, tr("its {what} breaks off: was the download cut off?", what=tr(what)))
     if content[at] != checksum:
-        raise _broken(path, f"the checksum of its {what} is wrong")
+        raise _broken(path, tr("the checksum of its {what} is wrong", what=tr(what)))
     at += 1
     if hashed:
         if hashlib.sha256(content[start:at]).digest() != content[at : at + 32]:
-            raise _broken(path, f"the SHA-256 of its {what} is wrong")
+            raise _broken(path, tr("the SHA-256 of its {what} is wrong", what=tr(what)))
         at += 32
     return at
 
@@ -215,8 +243,10 @@ def _check_beside(path: Path, content: bytes) -> None:
         return
     words = beside.read_text("utf-8", "replace").split()
     if not words or words[0].lower() != hashlib.sha256(content).hexdigest():
-        raise _broken(path, f"its SHA-256 is not the one in {beside.name}")
+        raise _broken(path, tr("its SHA-256 is not the one in {file}", file=beside.name))
 
 
 def _broken(path: Path, why: str) -> CommissioningError:
-    return CommissioningError(f"{path}: {why}", "Nothing was written to the board. Download the file again.")
+    return CommissioningError(
+        f"{path}: {why}", tr("Nothing was written to the board. Download the file again.")
+    )

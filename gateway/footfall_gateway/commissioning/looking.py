@@ -11,6 +11,7 @@ from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip
 from footfall_gateway.commissioning.flashing import Esptool
 from footfall_gateway.commissioning.images import LEAST_VERSION, download_hint
+from footfall_gateway.commissioning.language import tr
 from footfall_gateway.commissioning.node_link import ConsoleLine, NodeError, UsbLink
 from footfall_gateway.commissioning.ports import Port, check_usable
 from footfall_gateway.commissioning.repl import Facts, Seen, knock, trouble
@@ -34,11 +35,15 @@ class Board:
     def counts(self) -> str:
         """The records in its flash, in words."""
         if self.waiting is not None:
-            return f"{in_records(self.waiting)} wait{'s' * (self.waiting == 1)} for the gateway"
+            if self.waiting == 1:
+                return tr("1 record waits for the gateway")
+            return tr("{count} records wait for the gateway", count=self.waiting)
         if self.facts is None or not self.facts.records:
-            return "no records in its flash"
-        about = "" if self.facts.exact else "about "
-        return f"{about}{in_records(self.facts.records)} in its flash, of which the gateway may have some"
+            return tr("no records in its flash")
+        records = in_records(self.facts.records)
+        if not self.facts.exact:
+            records = tr("about {records}", records=records)
+        return tr("{records} in its flash, of which the gateway may have some", records=records)
 
 
 def look(
@@ -53,21 +58,29 @@ def look(
     waiting, seen, facts = None, Seen("download", ""), None
     if not download_mode:
         waiting = _settle(device)
-        with console.status(f"looking at {device} …"):
+        with console.status(tr("looking at {device} …", device=device)):
             seen, facts = knock(device)
     if facts is not None:
         board = Board(port, facts.chip, facts, waiting, facts.node)
-        console.print(f"{device}: {board.chip.title} ({port.bridge}), MicroPython {facts.version}")
+        console.print(
+            tr(
+                "{device}: {chip} ({bridge}), MicroPython {version}",
+                device=device,
+                chip=board.chip.title,
+                bridge=port.bridge,
+                version=facts.version,
+            )
+        )
         if facts.is_node:
-            console.print(f"  node {facts.node}, {board.counts()}")
+            console.print(tr("  node {node}, {counts}", node=facts.node, counts=board.counts()))
         return board
     what, way_out = trouble(seen)
     if not has_image:
         raise _no_image(esptool, seen, f"{device}: {what}", way_out)
     console.print(f"{device}: {what}")
-    with console.status("asking the chip what it is …"):
+    with console.status(tr("asking the chip what it is …")):
         chip = esptool().look()
-    size = f", {chip.flash_bytes >> 20} MB flash" if chip.flash_bytes else ""
+    size = tr(", {megabytes} MB flash", megabytes=chip.flash_bytes >> 20) if chip.flash_bytes else ""
     console.print(f"{device}: {chip.description}{size}")
     return Board(port, chip.chip, None, None, f"ff-{chip.address[-8:]}" if chip.address else "ff-1")
 
@@ -79,14 +92,18 @@ def check_version(facts: Facts, chip: Chip) -> None:
     )
     if numbers and numbers < LEAST_VERSION:
         raise CommissioningError(
-            f"MicroPython {facts.version} is on this board; the firmware needs {'.'.join(map(str, LEAST_VERSION))} or newer",
+            tr(
+                "MicroPython {version} is on this board; the firmware needs {least} or newer",
+                version=facts.version,
+                least=".".join(map(str, LEAST_VERSION)),
+            ),
             *download_hint(chip),
         )
 
 
 def in_records(count: int) -> str:
     """In words: 1 record, 7 records."""
-    return "1 record" if count == 1 else f"{count} records"
+    return tr("1 record") if count == 1 else tr("{count} records", count=count)
 
 
 def _no_image(esptool: Callable[[], Esptool], seen: Seen, what: str, way_out: str) -> CommissioningError:

@@ -33,6 +33,7 @@ from footfall_core import topic
 from footfall_core.payload import MAX_BATCH_BYTES, VERSION, PayloadError
 from footfall_core.record import FAULT, PASSAGE
 from footfall_gateway.commissioning import CommissioningError, ports
+from footfall_gateway.commissioning.language import tr
 from footfall_gateway.ingest import BadRecord, read_batch
 from footfall_gateway.link_mqtt import ENDED_AT_ONCE, failure, identify, refusal
 from footfall_gateway.link_serial import Lines, decode_line, encode_line
@@ -95,10 +96,14 @@ class CommandRefusedError(NodeError):
         self.error = error
         self.unknown = error == "unknown command"
         super().__init__(
-            f'{node}: its firmware does not know the command "{do}", it is older than this program; bring it up to date '
-            "with `footfall update send` or `footfall flash`"
+            tr(
+                '{node}: its firmware does not know the command "{do}", it is older than this program; bring it up to date '
+                "with `footfall update send` or `footfall flash`",
+                node=node,
+                do=do,
+            )
             if self.unknown
-            else f"{node} refuses {do}: {error}"
+            else tr("{node} refuses {do}: {error}", node=node, do=do, error=error)
         )
 
 
@@ -146,10 +151,11 @@ Event = ConsoleLine | Passage | BeamFault | NodeState | NodeReply
 
 
 class NodeLink(ABC):
-    """One node. `name` is the node's name, `where` the way to it in words. Methods are for one thread."""
+    """One node. `name` is the node's name, `where` it is in words, `way` the same as said after "over". Methods are for one thread."""
 
     name: str
     where: str
+    way: str
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -164,7 +170,12 @@ class NodeLink(ABC):
         text = json.dumps({"v": VERSION, "do": do, "id": number, **values}, separators=(",", ":"))
         if len(text.encode()) > MAX_COMMAND_BYTES:
             raise NodeError(
-                f"{do}: {len(text.encode())} bytes are more than a node takes ({MAX_COMMAND_BYTES})"
+                tr(
+                    "{do}: {size} bytes are more than a node takes ({most})",
+                    do=do,
+                    size=len(text.encode()),
+                    most=MAX_COMMAND_BYTES,
+                )
             )
         self._waiting.add(number)
         try:
@@ -275,7 +286,7 @@ class UsbLink(NodeLink):
     def __init__(self, port: str, *, greet_s: float = GREET_S) -> None:
         super().__init__()
         self.port = port
-        self.where = port
+        self.where = self.way = port
         self.name = port  # until it has told its own
         self._lines_seen: deque[str] = deque(maxlen=50)
         self._bytes_seen = 0
@@ -316,36 +327,54 @@ class UsbLink(NodeLink):
             self._serial.write(line)
         except serial.SerialTimeoutException as error:
             raise NodeError(
-                f"{self.where}: the board takes no bytes; press its reset button and try again"
+                tr(
+                    "{where}: the board takes no bytes; press its reset button and try again",
+                    where=self.where,
+                )
             ) from error
         except (serial.SerialException, OSError, TypeError, AttributeError) as error:
-            raise NodeError(f"{self.where}: unplugged; plug it in and start again") from error
+            raise NodeError(tr("{where}: unplugged; plug it in and start again", where=self.where)) from error
 
     def _silence(self, do: str, within_s: float) -> str:
-        return f"{self.name} on {self.port} gave no answer to {do} within {within_s:.0f} s; try again, or press the board's reset button"
+        return tr(
+            "{node} on {port} gave no answer to {do} within {within_s:.0f} s; try again, or press the board's reset button",
+            node=self.name,
+            port=self.port,
+            do=do,
+            within_s=within_s,
+        )
 
     def _why_no_greeting(self, greet_s: float) -> str:
         seen = list(self._lines_seen)
         if any(line.startswith(">>>") for line in seen):
-            return (
-                f"{self.port}: the board shows MicroPython's prompt, its firmware does not run; press the reset button, and if "
-                "that does not help put the firmware on it with `footfall flash`"
+            return tr(
+                "{port}: the board shows MicroPython's prompt, its firmware does not run; press the reset button, and if "
+                "that does not help put the firmware on it with `footfall flash`",
+                port=self.port,
             )
         if sum(line.startswith(("rst:0x", "ets ")) for line in seen) > 3:
-            return (
-                f"{self.port}: the board starts over and over; give it a stronger supply or another cable, and if that does "
-                "not help `footfall flash`"
+            return tr(
+                "{port}: the board starts over and over; give it a stronger supply or another cable, and if that does "
+                "not help `footfall flash`",
+                port=self.port,
             )
         if self._damaged:
-            return f"{self.port}: the board answers, but its lines arrive damaged; try another cable or another USB port"
-        if self._bytes_seen:
-            return (
-                f"{self.port}: the board writes, but did not answer within {greet_s:.0f} s; its firmware is older than this program, or "
-                "none of ours: put the firmware on it with `footfall flash`"
+            return tr(
+                "{port}: the board answers, but its lines arrive damaged; try another cable or another USB port",
+                port=self.port,
             )
-        return (
-            f"{self.port}: no sign of life within {greet_s:.0f} s; is this the board's port, has the cable data lines (try another), does the board have "
-            "firmware (`footfall flash`)? Press its reset button and try again"
+        if self._bytes_seen:
+            return tr(
+                "{port}: the board writes, but did not answer within {greet_s:.0f} s; its firmware is older than this program, or "
+                "none of ours: put the firmware on it with `footfall flash`",
+                port=self.port,
+                greet_s=greet_s,
+            )
+        return tr(
+            "{port}: no sign of life within {greet_s:.0f} s; is this the board's port, has the cable data lines (try another), does the board have "
+            "firmware (`footfall flash`)? Press its reset button and try again",
+            port=self.port,
+            greet_s=greet_s,
         )
 
     def _read(self) -> None:
@@ -360,7 +389,7 @@ class UsbLink(NodeLink):
                     self._lines_seen.append(">>>")
         except (serial.SerialException, OSError, TypeError, AttributeError):
             if not self._closing.is_set():
-                self._fail("unplugged; plug it in and start again")
+                self._fail(tr("unplugged; plug it in and start again"))
 
     def _take(self, line: bytes) -> None:
         try:
@@ -397,7 +426,8 @@ class MqttLink(NodeLink):
     ) -> None:
         super().__init__()
         self.name = name
-        self.where = f"broker {settings.host}:{settings.effective_port}"
+        self.where = tr("broker {host}:{port}", host=settings.host, port=settings.effective_port)
+        self.way = tr("the broker {host}:{port}", host=settings.host, port=settings.effective_port)
         self.state: Mapping[str, Any] | None = None
         self._since = since
         self._settings = settings
@@ -412,8 +442,12 @@ class MqttLink(NodeLink):
         if self.state is None:
             self.close()
             raise NodeError(
-                f"{self.where} has never heard of a node {name}; `footfall node list --config …` shows those that it knows. A node that "
-                "never reached the broker is looked at over USB: --port"
+                tr(
+                    "{where} has never heard of a node {name}; `footfall node list --config …` shows those that it knows. A node that "
+                    "never reached the broker is looked at over USB: --port",
+                    where=self.where,
+                    name=name,
+                )
             )
 
     @property
@@ -426,8 +460,16 @@ class MqttLink(NodeLink):
         if not self.online:
             since = self._since(self.name)
             raise OfflineError(
-                f"{self.name} is offline{', ' + since if since else ''}; has it power and WiFi? Over USB it answers all the "
-                "same: --port"
+                tr(
+                    "{node} is offline, {since}; has it power and WiFi? Over USB it answers all the same: --port",
+                    node=self.name,
+                    since=since,
+                )
+                if since
+                else tr(
+                    "{node} is offline; has it power and WiFi? Over USB it answers all the same: --port",
+                    node=self.name,
+                )
             )
 
     def command(self, do: str, *, within_s: float = ANSWER_S, **values: object) -> dict[str, Any]:
@@ -454,14 +496,19 @@ class MqttLink(NodeLink):
         try:
             sent.wait_for_publish(CONNECT_S)
         except (ValueError, RuntimeError) as error:
-            raise NodeError(f"{self.where}: the connection is lost; try again") from error
+            raise NodeError(tr("{where}: the connection is lost; try again", where=self.where)) from error
         if not sent.is_published():
-            raise NodeError(f"{self.where}: the broker confirms nothing; try again")
+            raise NodeError(tr("{where}: the broker confirms nothing; try again", where=self.where))
 
     def _silence(self, do: str, within_s: float) -> str:
-        return (
-            f"{self.name} gave no answer to {do} within {within_s:.0f} s, though the broker holds it for online; it may have lost power or WiFi just "
-            f"now, or user {self._settings.username or '(none)'} may not write {topic.of(self.name, topic.COMMAND)} (the broker's access list)"
+        return tr(
+            "{node} gave no answer to {do} within {within_s:.0f} s, though the broker holds it for online; it may have lost power or WiFi just "
+            "now, or user {user} may not write {topic} (the broker's access list)",
+            node=self.name,
+            do=do,
+            within_s=within_s,
+            user=self._settings.username or "(none)",
+            topic=topic.of(self.name, topic.COMMAND),
         )
 
     def _on_message(self, name: str, payload: bytes) -> None:
@@ -530,7 +577,7 @@ def _connected(
     lost: Callable[[str], None],
 ) -> paho.Client:
     """A client that is connected and subscribed, its loop running. NodeError with the reason where that fails."""
-    where = f"broker {settings.host}:{settings.effective_port}"
+    where = tr("broker {host}:{port}", host=settings.host, port=settings.effective_port)
     client = paho.Client(
         CallbackAPIVersion.VERSION2, client_id=f"footfall-node-{secrets.token_hex(4)}", clean_session=True
     )
@@ -554,7 +601,11 @@ def _connected(
         for wanted, code in zip(subscriptions, codes, strict=False):
             if code.is_failure:
                 problems.append(
-                    f"it refuses the subscription to {wanted}; give user {settings.username or '(none)'} the right to read it"
+                    tr(
+                        "it refuses the subscription to {wanted}; give user {user} the right to read it",
+                        wanted=wanted,
+                        user=settings.username or "(none)",
+                    )
                 )
         subscribed.set()
 
@@ -565,7 +616,7 @@ def _connected(
             problems.append(ENDED_AT_ONCE)
             subscribed.set()
         elif code.is_failure:
-            lost(f"connection lost ({str(code).lower()}); start again")
+            lost(tr("connection lost ({why}); start again", why=str(code).lower()))
 
     client.on_connect = on_connect
     client.on_subscribe = on_subscribe
@@ -577,7 +628,7 @@ def _connected(
         raise NodeError(f"{where}: {failure(error, settings)}") from error
     client.loop_start()
     if not subscribed.wait(CONNECT_S):
-        problems.append("accepts the connection, but does not answer; is this port an MQTT broker's?")
+        problems.append(tr("accepts the connection, but does not answer; is this port an MQTT broker's?"))
     if problems:
         client.disconnect()
         client.loop_stop()

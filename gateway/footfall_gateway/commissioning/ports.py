@@ -12,6 +12,7 @@ import serial
 from serial.tools import list_ports
 
 from footfall_gateway.commissioning import CommissioningError
+from footfall_gateway.commissioning.language import marked, told, tr
 from footfall_gateway.serial_ports import NO_SERIAL_PORT, group_of, users_of
 
 __all__ = ["BAUD", "Port", "candidates", "check_usable", "choose", "opened"]
@@ -26,7 +27,7 @@ _BRIDGES: dict[tuple[int, int | None], str] = {
     (0x0403, 0x6001): "FT232R",
     (0x0403, 0x6010): "FT2232",
     (0x0403, 0x6015): "FT231X",
-    (0x303A, None): "the USB port of the chip itself",
+    (0x303A, None): marked("the USB port of the chip itself"),
 }
 _NATIVE = 0x303A
 BAUD = 115_200
@@ -56,7 +57,7 @@ def candidates() -> list[Port]:
         bridge = _BRIDGES.get((info.vid, info.pid)) or _BRIDGES.get((info.vid, None))
         if bridge:
             found.append(
-                Port(info.device, bridge, " ".join(filter(None, (info.serial_number, info.location))))
+                Port(info.device, tr(bridge), " ".join(filter(None, (info.serial_number, info.location))))
             )
     return sorted(found, key=lambda port: port.device)
 
@@ -68,20 +69,30 @@ def choose(wanted: str | None, ask: Callable[[Sequence[Port]], Port] | None) -> 
     """
     if wanted:
         known = {port.device: port for port in candidates()}
-        return known.get(wanted, Port(wanted, "named by --port", ""))
+        return known.get(wanted, Port(wanted, tr("named by --port"), ""))
     ports = candidates()
     if not ports:
         raise CommissioningError(
-            "no board found on any USB port",
-            "Is it plugged in? Is the cable one with data lines (many that charge a phone have none)? Try another cable,",
-            "and another socket, without a hub. On Windows and macOS the board's USB chip may need its driver (CP210x, CH340).",
-            _not_known() or "If you know the port: --port " + ("COM5" if os.name == "nt" else "/dev/ttyUSB0"),
+            tr("no board found on any USB port"),
+            tr(
+                "Is it plugged in? Is the cable one with data lines (many that charge a phone have none)? Try another cable,"
+            ),
+            tr(
+                "and another socket, without a hub. On Windows and macOS the board's USB chip may need its driver (CP210x, CH340)."
+            ),
+            _not_known()
+            or tr(
+                "If you know the port: --port {example}",
+                example="COM5" if os.name == "nt" else "/dev/ttyUSB0",
+            ),
         )
     if len(ports) == 1:
         return ports[0]
     if ask is None:
         raise CommissioningError(
-            f"{len(ports)} boards found:", *(f"  {port}" for port in ports), "Say which one: --port PORT"
+            tr("{count} boards found:", count=len(ports)),
+            *(f"  {port}" for port in ports),
+            tr("Say which one: --port PORT"),
         )
     return ask(ports)
 
@@ -93,7 +104,11 @@ def _not_known() -> str:
         for info in list_ports.comports()
         if info.vid is not None
     ]
-    return f"There is {', '.join(others)}: if that is the board, name it with --port" if others else ""
+    return (
+        tr("There is {ports}: if that is the board, name it with --port", ports=", ".join(others))
+        if others
+        else ""
+    )
 
 
 def check_usable(device: str) -> str:
@@ -111,7 +126,7 @@ def opened(device: str, *, timeout_s: float = 1.0, write_timeout_s: float | None
     come back under another name.
     """
     began = time.monotonic()
-    told = False
+    said_so = False
     while True:
         now = _present_name(device)
         try:
@@ -122,11 +137,11 @@ def opened(device: str, *, timeout_s: float = 1.0, write_timeout_s: float | None
             patience_s = RETURN_PATIENCE_S if gone else BUSY_PATIENCE_S if busy else 0.0
             if time.monotonic() - began > patience_s:
                 raise _unusable(now, error, was_there=gone) from None
-            if busy and not told:
-                told = True
-                users = ", ".join(users_of(now)) or "another program"
+            if busy and not said_so:
+                said_so = True
+                users = ", ".join(map(told, users_of(now))) or tr("another program")
                 click.echo(
-                    f"\r{now}: in use by {users}; waiting a few seconds …", err=True
+                    tr("\r{now}: in use by {users}; waiting a few seconds …", now=now, users=users), err=True
                 )  # \r: over "asking …"
             time.sleep(0.2)
         else:
@@ -185,32 +200,46 @@ def _unusable(device: str, error: Exception, *, was_there: bool) -> Commissionin
     text = str(error)
     if _REMOTE in device:
         return CommissioningError(
-            f"{device}: no connection ({text})", "Does the program at the other end run, and on that port?"
+            tr("{device}: no connection ({text})", device=device, text=text),
+            tr("Does the program at the other end run, and on that port?"),
         )
     if was_there:
         return CommissioningError(
-            f"{device}: the board has gone, and does not come back",
-            "Was the cable pulled, or is it loose? Plug it in again and give the same command: it goes on where it stopped.",
+            tr("{device}: the board has gone, and does not come back", device=device),
+            tr(
+                "Was the cable pulled, or is it loose? Plug it in again and give the same command: it goes on where it stopped."
+            ),
         )
     if number == errno.ENOENT or "FileNotFoundError" in text:
         return CommissioningError(
-            f"{device}: there is no such port",
-            "Is the board plugged in? Leave --port out, and footfall looks for it.",
+            tr("{device}: there is no such port", device=device),
+            tr("Is the board plugged in? Leave --port out, and footfall looks for it."),
         )
     if number == errno.EACCES:
         group = group_of(device)
         return CommissioningError(
-            f"{device}: you may not use this port, it belongs to the group {group}",
-            f"Type: sudo adduser $USER {group}",
-            "Then log out and in again (or restart the computer), and try again.",
+            tr(
+                "{device}: you may not use this port, it belongs to the group {group}",
+                device=device,
+                group=group,
+            ),
+            tr("Type: sudo adduser $USER {group}", group=group),
+            tr("Then log out and in again (or restart the computer), and try again."),
         )
     if _is_busy(error):
-        users = users_of(device)
+        users = [told(user) for user in users_of(device)]
         return CommissioningError(
-            f"{device}: another program uses this port" + (f": {', '.join(users)}" if users else ""),
-            "Close it: a serial monitor, mpremote, or the gateway itself (sudo systemctl stop footfall).",
+            tr("{device}: another program uses this port", device=device)
+            + (f": {', '.join(users)}" if users else ""),
+            tr("Close it: a serial monitor, mpremote, or the gateway itself (sudo systemctl stop footfall)."),
         )
-    what, way_out = f"cannot be opened ({text})", "Unplug the board, plug it in again, and try again."
+    what, way_out = (
+        tr("cannot be opened ({text})", text=text),
+        tr("Unplug the board, plug it in again, and try again."),
+    )
     if NO_SERIAL_PORT in text:
-        what, way_out = "this is no serial port", "Leave --port out, and footfall looks for the board."
+        what, way_out = (
+            tr("this is no serial port"),
+            tr("Leave --port out, and footfall looks for the board."),
+        )
     return CommissioningError(f"{device}: {what}", way_out)

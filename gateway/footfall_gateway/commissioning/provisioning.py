@@ -27,6 +27,7 @@ from typing import Any, Protocol
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip
 from footfall_gateway.commissioning.device_files import DeviceFile, firmware_folder
+from footfall_gateway.commissioning.language import marked, told, tr
 from footfall_gateway.extras import how_to_install
 
 __all__ = [
@@ -47,7 +48,7 @@ WIFI_KEYS = {"ssid", "password_file"}
 MQTT_KEYS = {"host", "port", "user", "password_file", "new_password", "ca_file", "server_name", "keepalive_s", "deadline_s"}  # fmt: skip
 USUAL_ANSWERS = ("good", "fair", "poor")  # settings.Terminal.answers
 PASSERS_BY = "passers-by"  # a barrier's role: who walks past outside
-READY, BARE = "ready-made", "bare"
+READY, BARE = marked("ready-made"), marked("bare")
 SENSORS = (READY, BARE)
 KHZ = (38, 56)  # firmware/node/config.py
 PLACE_KEYS = {"site", "door", "terminal"}
@@ -121,8 +122,10 @@ def judge(values: Mapping[str, Any], chip: Chip) -> tuple[list[str], dict[str, A
     )
     if done.returncode:
         raise CommissioningError(
-            "the firmware's own rules for settings cannot be asked: "
-            + (done.stderr.strip().splitlines() or ["?"])[-1]
+            tr(
+                "the firmware's own rules for settings cannot be asked: {words}",
+                words=(done.stderr.strip().splitlines() or ["?"])[-1],
+            )
         )
     told = json.loads(done.stdout)
     return told["problems"], told
@@ -144,12 +147,14 @@ def _made(
     problems, told = judge(values, chip)
     if problems:
         lines = [_in_words(problem, f"{where}: ") for problem in problems]
-        raise CommissioningError(*lines, "Nothing was written. What each setting means: firmware/README.md")
+        raise CommissioningError(
+            *lines, tr("Nothing was written. What each setting means: firmware/README.md")
+        )
     return NodeSettings(values, ca, told["name"], told["barriers"], told["buttons"], place, new_password)
 
 
 def _in_words(problem: str, where: str) -> str:
-    return problem.replace(f"{CONFIG}: ", where, 1).removesuffix("; the default holds")
+    return where + told(problem.removeprefix(f"{CONFIG}: ").removesuffix("; the default holds"))
 
 
 # ----------------------------------------------------------------------------------------------------------- the file
@@ -160,16 +165,18 @@ def read_settings(path: Path, chip: Chip, own_name: str, asker: Asker | None) ->
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise CommissioningError(f"{path}: cannot be read ({error.strerror})") from None
+        raise CommissioningError(
+            tr("{path}: cannot be read ({why})", path=path, why=told(error.strerror or ""))
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CommissioningError(f"{path}: is not TOML: {error}") from None
+        raise CommissioningError(tr("{path}: is not TOML: {error}", path=path, error=error)) from None
     values = dict(raw)
     place = _table(path, values.pop("place", {}), "place", PLACE_KEYS)
     values.setdefault("node", own_name)
     if "wifi" in values:
         wifi = values["wifi"] = _table(path, values["wifi"], "wifi", WIFI_KEYS)
         wifi["password"] = _password(
-            path, wifi, f"password of the WiFi {wifi.get('ssid', '')}", "wifi", asker
+            path, wifi, tr("password of the WiFi {ssid}", ssid=wifi.get("ssid", "")), "wifi", asker
         )
         if not wifi["password"]:
             del wifi["password"]  # an open network
@@ -181,7 +188,7 @@ def read_settings(path: Path, chip: Chip, own_name: str, asker: Asker | None) ->
             mqtt["password"], new_password = new_broker_password(), True
         else:
             mqtt["password"] = _password(
-                path, mqtt, f"{values['node']}'s own password at the broker", "mqtt", asker
+                path, mqtt, tr("{node}'s own password at the broker", node=values["node"]), "mqtt", asker
             )
         if "ca_file" in mqtt:
             ca = certificate(path.parent / str(mqtt.pop("ca_file")))
@@ -191,18 +198,31 @@ def read_settings(path: Path, chip: Chip, own_name: str, asker: Asker | None) ->
 
 def _table(path: Path, raw: object, name: str, known: set[str]) -> dict[str, Any]:
     if not isinstance(raw, dict):
-        raise CommissioningError(f"{path}: {name}: found {raw!r}, expected a table [{name}]")
+        raise CommissioningError(
+            tr("{path}: {name}: found {raw!r}, expected a table [{name}]", path=path, name=name, raw=raw)
+        )
     for key in raw:
         if key == "password":
             raise CommissioningError(
-                f"{path}: {name}.password: a password does not belong into this file",
-                f'Write it into a file of its own, as its only line, and name that: password_file = "{name}.password"',
-                "Or leave it out: then you are asked for it.",
+                tr(
+                    "{path}: {name}.password: a password does not belong into this file", path=path, name=name
+                ),
+                tr(
+                    'Write it into a file of its own, as its only line, and name that: password_file = "{name}.password"',
+                    name=name,
+                ),
+                tr("Or leave it out: then you are asked for it."),
             )
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
-            hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(sorted(known))}"
-            raise CommissioningError(f"{path}: {name}.{key}: unknown key{hint}")
+            hint = (
+                tr('; did you mean "{near}"?', near=near[0])
+                if near
+                else tr("; known are {known}", known=", ".join(sorted(known)))
+            )
+            raise CommissioningError(
+                tr("{path}: {name}.{key}: unknown key{hint}", path=path, name=name, key=key, hint=hint)
+            )
     return dict(raw)
 
 
@@ -211,19 +231,35 @@ def _password(path: Path, table: dict[str, Any], what: str, name: str, asker: As
     if file is None:
         if asker is None:
             raise CommissioningError(
-                f"{path}: {name}.password_file: missing, and there is nobody to ask for the {what}"
+                tr(
+                    "{path}: {name}.password_file: missing, and there is nobody to ask for the {what}",
+                    path=path,
+                    name=name,
+                    what=what,
+                )
             )
         return asker.hidden(what[0].upper() + what[1:])
     try:
         text = (path.parent / str(file)).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CommissioningError(
-            f"{path}: {name}.password_file: {file} cannot be read ({getattr(error, 'strerror', None) or 'not text'})"
+            tr(
+                "{path}: {name}.password_file: {file} cannot be read ({why})",
+                path=path,
+                name=name,
+                file=file,
+                why=told(getattr(error, "strerror", None) or "not text"),
+            )
         ) from None
     lines = text.splitlines()
     if len(lines) != 1 or not lines[0].strip():
         raise CommissioningError(
-            f"{path}: {name}.password_file: {file} should hold the password as its only line"
+            tr(
+                "{path}: {name}.password_file: {file} should hold the password as its only line",
+                path=path,
+                name=name,
+                file=file,
+            )
         )
     return lines[0].strip()
 
@@ -233,20 +269,24 @@ def certificate(path: Path) -> bytes:
     try:
         content = path.read_bytes()[: LARGEST_FILE + 1]
     except OSError as error:
-        raise CommissioningError(f"{path}: cannot be read ({error.strerror})") from None
+        raise CommissioningError(
+            tr("{path}: cannot be read ({why})", path=path, why=told(error.strerror or ""))
+        ) from None
     blocks = re.findall(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", content, re.DOTALL)
     if len(blocks) > 1:
         raise CommissioningError(
-            f"{path}: {len(blocks)} certificates in one file, the board takes one",
-            "Name the one of the authority that signed the broker's certificate.",
+            tr("{path}: {count} certificates in one file, the board takes one", path=path, count=len(blocks)),
+            tr("Name the one of the authority that signed the broker's certificate."),
         )
     try:
         der = ssl.PEM_cert_to_DER_cert(blocks[0].decode("ascii")) if blocks else content
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
     except (ValueError, ssl.SSLError, binascii.Error):
         raise CommissioningError(
-            f"{path}: is no certificate, neither PEM nor DER",
-            "It is the file that the broker has as cafile, or ca.pem of whoever runs the broker; never a private key.",
+            tr("{path}: is no certificate, neither PEM nor DER", path=path),
+            tr(
+                "It is the file that the broker has as cafile, or ca.pem of whoever runs the broker; never a private key."
+            ),
         ) from None
     return der
 
@@ -262,36 +302,40 @@ def settings_by_questions(asker: Asker, chip: Chip, own_name: str) -> NodeSettin
     """Ask for everything, in the order in which a person at the door knows it; again what the firmware would not take."""
     values: dict[str, Any] = {}
     place = {}
-    asker.say("What is this board for? Press Enter to take what stands in brackets.")
+    asker.say(tr("What is this board for? Press Enter to take what stands in brackets."))
     kind = _one_of(
-        asker, "door with light barriers, feedback terminal, or both", ("door", "terminal", "both")
+        asker,
+        tr("door with light barriers, feedback terminal, or both"),
+        (marked("door"), marked("terminal"), marked("both")),
     )
-    place["site"] = _name(asker, "Short name of the site, as in footfall.toml", "lab")
+    place["site"] = _name(asker, tr("Short name of the site, as in footfall.toml"), "lab")
     if kind != "terminal":
-        place["door"] = _name(asker, "Short name of the door", "main")
+        place["door"] = _name(asker, tr("Short name of the door"), "main")
     if kind != "door":
-        place["terminal"] = _name(asker, "Short name of the terminal", "exit")
-    values["node"] = _name(asker, "Name of this board", own_name)
+        place["terminal"] = _name(asker, tr("Short name of the terminal"), "exit")
+    values["node"] = _name(asker, tr("Name of this board"), own_name)
     values.update(_ask_pins(asker, kind, pins_of(chip)))
     ca, new_password = None, False
-    how = _one_of(asker, "How does it reach the gateway", ("wifi", "cable"))
+    how = _one_of(asker, tr("How does it reach the gateway"), (marked("wifi"), marked("cable")))
     if how == "cable":
         values["serial"] = True
     else:
-        asker.say("An ESP32 hears 2.4 GHz only: a network that is on 5 GHz alone is not there for it.")
+        asker.say(tr("An ESP32 hears 2.4 GHz only: a network that is on 5 GHz alone is not there for it."))
         values["wifi"] = _taken(asker, chip, "wifi", lambda: _ask_wifi(asker))
         values["mqtt"] = mqtt = _taken(asker, chip, "mqtt", lambda: _ask_broker(asker))
         if ca := _ask_certificate(asker):
             mqtt["ca"] = CA
             if _is_address(mqtt["host"]):
-                name = asker.text("Name in the broker's certificate (- if that is the address itself)", "-")
+                name = asker.text(
+                    tr("Name in the broker's certificate (- if that is the address itself)"), "-"
+                )
                 if name != "-":
                     mqtt["server_name"] = name
         mqtt |= _taken(asker, chip, "mqtt", lambda: mqtt | _ask_credential(asker, values["node"]))
         new_password = "password" not in mqtt
         if new_password:
             mqtt["password"] = new_broker_password()
-    return _made(values, ca, place, chip, "your answers", new_password=new_password)
+    return _made(values, ca, place, chip, tr("your answers"), new_password=new_password)
 
 
 def _taken(asker: Asker, chip: Chip, name: str, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -309,14 +353,14 @@ def _ask_pins(asker: Asker, kind: str, pins: Pins) -> dict[str, Any]:
     values: dict[str, Any] = {}
     beams = 0
     if kind != "terminal":
-        beams = 2 if asker.yes("Two beams, so that in and out can be told apart?", default=True) else 1
-    question = "Light barriers: ready-made, or bare LEDs"  # the low-cost variant
+        beams = 2 if asker.yes(tr("Two beams, so that in and out can be told apart?"), default=True) else 1
+    question = tr("Light barriers: ready-made, or bare LEDs")  # the low-cost variant
     bare = beams > 0 and _one_of(asker, question, SENSORS) == BARE
     carriers = pins.carriers[:beams] if bare else []
     lamps = [pin for pin in pins.lamps if pin not in carriers]
-    count = 0 if kind == "door" else int(_one_of(asker, "How many buttons", ("3", "2", "4", "5", "1")))
+    count = 0 if kind == "door" else int(_one_of(asker, tr("How many buttons"), ("3", "2", "4", "5", "1")))
     in_the_guide = count <= min(len(pins.buttons), len(lamps))
-    usual = in_the_guide and asker.yes("Is it wired as the build guide says?", default=True)
+    usual = in_the_guide and asker.yes(tr("Is it wired as the build guide says?"), default=True)
     used: set[int] = set()
 
     def pin(what: str, allowed: Sequence[int], proposed: Sequence[int], at: int = 0) -> int:
@@ -328,38 +372,43 @@ def _ask_pins(asker: Asker, kind: str, pins: Pins) -> dict[str, Any]:
 
     values["barriers"] = []
     if beams:
-        values["barriers"].append({"outer": pin("outer beam", pins.inputs, [pins.outer])})
+        values["barriers"].append({"outer": pin(tr("outer beam"), pins.inputs, [pins.outer])})
     if beams == 2:
-        values["barriers"][0]["inner"] = pin("inner beam", pins.inputs, [pins.inner])
+        values["barriers"][0]["inner"] = pin(tr("inner beam"), pins.inputs, [pins.inner])
     if bare:
-        beam = ("outer", "inner")
+        beam = (tr("outer"), tr("inner"))
         values["carriers"] = [
-            pin(f"LED of the {beam[i]} beam ({KHZ[i]} kHz)", pins.outputs, carriers, i) for i in range(beams)
+            pin(tr("LED of the {beam} beam ({khz} kHz)", beam=beam[i], khz=KHZ[i]), pins.outputs, carriers, i)
+            for i in range(beams)
         ]
     if count:
-        values["buttons"] = [pin(f"button {i + 1}", pins.inputs, pins.buttons, i) for i in range(count)]
-        values["lamps"] = [pin(f"lamp of button {i + 1}", pins.outputs, lamps, i) for i in range(count)]
-    if usual or asker.yes("Has it a status lamp?", default=True):
-        values["status"] = pin("status lamp", pins.outputs, [pins.status])
+        values["buttons"] = [
+            pin(tr("button {number}", number=i + 1), pins.inputs, pins.buttons, i) for i in range(count)
+        ]
+        values["lamps"] = [
+            pin(tr("lamp of button {number}", number=i + 1), pins.outputs, lamps, i) for i in range(count)
+        ]
+    if usual or asker.yes(tr("Has it a status lamp?"), default=True):
+        values["status"] = pin(tr("status lamp"), pins.outputs, [pins.status])
     return values
 
 
 def _ask_wifi(asker: Asker) -> dict[str, Any]:
-    wifi = {"ssid": asker.text("Name of the WiFi")}
-    password = asker.hidden("Its password (nothing for an open network)")
+    wifi = {"ssid": asker.text(tr("Name of the WiFi"))}
+    password = asker.hidden(tr("Its password (nothing for an open network)"))
     return {**wifi, "password": password} if password else wifi
 
 
 def _ask_broker(asker: Asker) -> dict[str, Any]:
-    given = asker.text("Address of the broker (the gateway's computer), such as 10.1.2.3")
+    given = asker.text(tr("Address of the broker (the gateway's computer), such as 10.1.2.3"))
     host, _, port = given.partition(":")
     return {"host": host, "port": int(port)} if port.isdigit() else {"host": given}
 
 
 def _ask_certificate(asker: Asker) -> bytes | None:
-    asker.say("The authority's certificate, with which the board knows the broker (TLS).")
-    asker.say("Without it, what is counted and the password cross the network in the open.")
-    while (file := asker.text("File of the certificate (- for none)", "-")) != "-":
+    asker.say(tr("The authority's certificate, with which the board knows the broker (TLS)."))
+    asker.say(tr("Without it, what is counted and the password cross the network in the open."))
+    while (file := asker.text(tr("File of the certificate (- for none)"), "-")) != "-":
         try:
             return certificate(Path(file).expanduser())
         except CommissioningError as error:
@@ -369,18 +418,20 @@ def _ask_certificate(asker: Asker) -> bytes | None:
 
 
 def _ask_credential(asker: Asker, node: str) -> dict[str, Any]:
-    user = asker.text("User name at the broker", node)
-    password = asker.hidden("Its password (nothing: a new one is made for this board)")
+    user = asker.text(tr("User name at the broker"), node)
+    password = asker.hidden(tr("Its password (nothing: a new one is made for this board)"))
     return {"user": user, "password": password} if password else {"user": user}
 
 
 def _one_of(asker: Asker, question: str, answers: tuple[str, ...]) -> str:
+    """One of the answers, which are shown, and may be begun, in the language that is spoken."""
+    shown = [tr(answer) for answer in answers]
     while True:
-        given = asker.text(f"{question} ({', '.join(answers)})", answers[0]).lower()
-        fitting = [answer for answer in answers if answer.startswith(given)]
-        if given and fitting:
+        given = asker.text(f"{question} ({', '.join(shown)})", shown[0]).lower()
+        fitting = [one for one in answers if tr(one).lower().startswith(given) or one == given]
+        if len(fitting) == 1:
             return fitting[0]
-        asker.say(f"one of: {', '.join(answers)}")
+        asker.say(tr("one of: {answers}", answers=", ".join(shown)))
 
 
 def _name(asker: Asker, question: str, default: str) -> str:
@@ -388,21 +439,26 @@ def _name(asker: Asker, question: str, default: str) -> str:
         given = asker.text(question, default)
         if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", given):
             return given
-        asker.say("small letters, digits and - only, at most 32")
+        asker.say(tr("small letters, digits and - only, at most 32"))
 
 
 def _pin(asker: Asker, what: str, free: Sequence[int], proposed: int | None) -> int:
     if not free:
         raise CommissioningError(
-            f"this chip has no pin left for the {what}",
-            "Nothing was written. Fewer buttons, or a second board, one for the door and one for the terminal.",
+            tr("this chip has no pin left for the {what}", what=what),
+            tr(
+                "Nothing was written. Fewer buttons, or a second board, one for the door and one for the terminal."
+            ),
         )
     while True:
-        given = asker.text(f"GPIO of the {what}", str(proposed) if proposed in free else None)
+        given = asker.text(tr("GPIO of the {what}", what=what), str(proposed) if proposed in free else None)
         if given.isdigit() and int(given) in free:
             return int(given)
         asker.say(
-            f"one of {', '.join(map(str, free))}: the others of this chip are taken or read at its start"
+            tr(
+                "one of {free}: the others of this chip are taken or read at its start",
+                free=", ".join(map(str, free)),
+            )
         )
 
 
@@ -421,7 +477,7 @@ def gateway_table(settings: NodeSettings, today: dt.date | None = None) -> str:
     """What belongs into footfall.toml for this node."""
     place = settings.place
     since = (today or dt.datetime.now(dt.UTC).date()).isoformat()
-    lines = [f'# below [[site]] with id = "{place.get("site", "…")}"']
+    lines = [tr('# below [[site]] with id = "{site}"', site=place.get("site", "…"))]
     for barrier in range(settings.barriers):
         lines += ["[[site.door]]", f'id = "{place.get("door", "main")}"', f'node = "{settings.name}"']
         lines += [f"barrier = {barrier}", f"valid_from = {since}"]
@@ -429,8 +485,10 @@ def gateway_table(settings: NodeSettings, today: dt.date | None = None) -> str:
     if settings.buttons:
         lines += ["[[site.terminal]]", f'id = "{place.get("terminal", "exit")}"', f'node = "{settings.name}"']
         if settings.buttons != len(USUAL_ANSWERS):
-            answers = json.dumps([f"answer {i + 1}" for i in range(settings.buttons)])
-            lines.append(f"answers = {answers}   # what stands at the buttons, the first one first")
+            answers = json.dumps([tr("answer {number}", number=i + 1) for i in range(settings.buttons)])
+            lines.append(
+                tr("answers = {answers}   # what stands at the buttons, the first one first", answers=answers)
+            )
         lines += [f"valid_from = {since}"]
     return "\n".join(lines)
 
@@ -456,22 +514,30 @@ def update_key_file(path: Path) -> DeviceFile:
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
     except ImportError:
         raise CommissioningError(
-            "cryptography, which reads keys, is not installed", f"Install it: {how_to_install('flash')}"
+            tr("cryptography, which reads keys, is not installed"),
+            tr("Install it: {command}", command=how_to_install("flash")),
         ) from None
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CommissioningError(f"{path}: cannot be read ({error.strerror})") from None
+        raise CommissioningError(
+            tr("{path}: cannot be read ({why})", path=path, why=told(error.strerror or ""))
+        ) from None
     if b"PRIVATE KEY" in content:
         raise CommissioningError(
-            f"{path}: this is a private key; it must never get onto a board", "Name the public one beside it."
+            tr("{path}: this is a private key; it must never get onto a board", path=path),
+            tr("Name the public one beside it."),
         )
     try:
         key = serialization.load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm):
-        raise CommissioningError(f"{path}: is no public key in PEM form") from None
+        raise CommissioningError(tr("{path}: is no public key in PEM form", path=path)) from None
     if not isinstance(key, RSAPublicKey) or key.key_size < LEAST_RSA_BITS or key.public_numbers().e != 65537:
         raise CommissioningError(
-            f"{path}: is no RSA key of {LEAST_RSA_BITS} bits or more, as updates need it"
+            tr(
+                "{path}: is no RSA key of {bits} bits or more, as updates need it",
+                path=path,
+                bits=LEAST_RSA_BITS,
+            )
         )
     return DeviceFile(UPDATE_KEY, json.dumps({"n": f"{key.public_numbers().n:x}"}).encode())

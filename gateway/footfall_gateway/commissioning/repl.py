@@ -19,6 +19,7 @@ from footfall_core.payload import PayloadError
 from footfall_core.spool import SegmentReader
 from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip, chip_named
+from footfall_gateway.commissioning.language import marked, tr
 from footfall_gateway.commissioning.ports import BAUD, check_usable
 from footfall_gateway.extras import how_to_install
 
@@ -186,7 +187,7 @@ class Prompt:
             printed, error = self._transport.exec_raw(code, timeout=timeout_s)
         if error:
             lines = error.decode("utf-8", "replace").strip().splitlines()
-            raise BoardError(f"the board says: {lines[-1] if lines else 'error'}")
+            raise BoardError(tr("the board says: {words}", words=lines[-1] if lines else "error"))
         return str(printed.decode("utf-8", "replace"))
 
     def facts(self) -> Facts:
@@ -260,8 +261,10 @@ class Prompt:
             if isinstance(error, CommissioningError):
                 raise
             raise BoardError(
-                f"{self.device}: the board does not answer any more",
-                "Was the cable pulled, or is it loose? Plug it in again and give the same command: it goes on where it stopped.",
+                tr("{device}: the board does not answer any more", device=self.device),
+                tr(
+                    "Was the cable pulled, or is it loose? Plug it in again and give the same command: it goes on where it stopped."
+                ),
             ) from error
 
 
@@ -271,8 +274,8 @@ def _transport(device: str) -> Any:
         from mpremote.transport_serial import SerialTransport  # noqa: PLC0415
     except ImportError:
         raise CommissioningError(
-            "mpremote, which speaks to the board, is not installed",
-            f"Install what setting up boards needs: {how_to_install('flash')}",
+            tr("mpremote, which speaks to the board, is not installed"),
+            tr("Install what setting up boards needs: {command}", command=how_to_install("flash")),
         ) from None
     for attempt in range(OPEN_ATTEMPTS):
         now = check_usable(
@@ -282,7 +285,9 @@ def _transport(device: str) -> Any:
             return SerialTransport(now, BAUD)
         except (OSError, serial.SerialException, TransportError, ValueError):  # taken or gone since
             time.sleep(0.2 * attempt)
-    raise CommissioningError(f"{device}: cannot be opened", "Unplug the board, plug it in again.")
+    raise CommissioningError(
+        tr("{device}: cannot be opened", device=device), tr("Unplug the board, plug it in again.")
+    )
 
 
 def knock(device: str) -> tuple[Seen, Facts | None]:
@@ -320,37 +325,38 @@ def _kind(said: bytes) -> str:
 # kind -> what is wrong, what to do where MicroPython is not about to be written
 _WORDS = {
     "download": (
-        "the board waits for a program to be written (download mode)",
-        "Press its button EN (or RST) once, without BOOT; or write MicroPython: --micropython FILE_OR_FOLDER",
+        marked("the board waits for a program to be written (download mode)"),
+        marked("Press its button EN (or RST) once, without BOOT; or write MicroPython: --micropython FILE_OR_FOLDER"),
     ),
     "brownout": (
-        "the board restarts again and again because its voltage drops (brownout)",
-        "Use a short, thick cable and another USB socket (no hub); unplug sensors and lamps until it runs.",
+        marked("the board restarts again and again because its voltage drops (brownout)"),
+        marked("Use a short, thick cable and another USB socket (no hub); unplug sensors and lamps until it runs."),
     ),
-    "empty": ("there is no program on this board yet", ""),
+    "empty": (marked("there is no program on this board yet"), ""),
     "panic": (
-        "the program on the board crashes and restarts again and again (Guru Meditation)",
-        "Write MicroPython anew: --micropython FILE_OR_FOLDER. The counts in its flash are kept.",
+        marked("the program on the board crashes and restarts again and again (Guru Meditation)"),
+        marked("Write MicroPython anew: --micropython FILE_OR_FOLDER. The counts in its flash are kept."),
     ),
     "files": (
-        "MicroPython runs, but finds something that is no file system in its part of the flash",
-        "If this board has never counted: --micropython FILE --erase. If it has, its flash is damaged; keep it for a look.",
+        marked("MicroPython runs, but finds something that is no file system in its part of the flash"),
+        marked("If this board has never counted: --micropython FILE --erase. If it has, its flash is damaged; keep it for a look."),
     ),
     "loop": (
-        "the board restarts again and again",
-        "Unplug everything but the USB cable. If it goes on, write MicroPython anew: --micropython FILE_OR_FOLDER",
+        marked("the board restarts again and again"),
+        marked("Unplug everything but the USB cable. If it goes on, write MicroPython anew: --micropython FILE_OR_FOLDER"),
     ),
-    "other": ("another program runs on this board, not MicroPython", ""),
+    "other": (marked("another program runs on this board, not MicroPython"), ""),
     "silent": (
-        "the board says nothing",
-        "Is it an ESP32 board? Press its button EN (or RST). A board without a program is silent, too.",
+        marked("the board says nothing"),
+        marked("Is it an ESP32 board? Press its button EN (or RST). A board without a program is silent, too."),
     ),
 }  # fmt: skip
 
 
 def trouble(seen: Seen) -> tuple[str, str]:
     """What is the matter with a board that shows no prompt, and the way out (may be empty)."""
-    return _WORDS[seen.kind]
+    what, way_out = _WORDS[seen.kind]
+    return tr(what), tr(way_out)
 
 
 def _shown(said: bytes | bytearray) -> str:

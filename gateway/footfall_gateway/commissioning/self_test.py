@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from footfall_gateway.commissioning import CommissioningError
+from footfall_gateway.commissioning.language import marked, told, tr
 from footfall_gateway.commissioning.node_link import NoAnswerError, NodeError, UsbLink
 from footfall_gateway.commissioning.repl import Prompt, trouble
 
@@ -38,45 +39,45 @@ class Finding:
 
 # What the node's words mean for whoever stands before it: the part's name (regular expression), its words, and the way out
 _WAYS_OUT = (
-    ("wifi", r"password is wrong|no handshake", "Correct the WiFi password: footfall flash --new-settings"),
+    ("wifi", r"password is wrong|no handshake", marked("Correct the WiFi password: footfall flash --new-settings")),
     (
         "wifi",
         r"no such network",
-        "Is the name spelt exactly so, capitals too? Is the network on 2.4 GHz? An ESP32 cannot hear 5 GHz. Is it in reach here?",
+        marked("Is the name spelt exactly so, capitals too? Is the network on 2.4 GHz? An ESP32 cannot hear 5 GHz. Is it in reach here?"),
     ),
-    ("wifi", r"refuses", "The access point lets this board not in: a list of allowed devices, or too many already?"),
-    ("wifi", r"too weak", "Move the board or the access point, or use a board with an antenna socket."),
-    ("wifi", r".", "Is the access point on, and in reach here? The node goes on trying."),
+    ("wifi", r"refuses", marked("The access point lets this board not in: a list of allowed devices, or too many already?")),
+    ("wifi", r"too weak", marked("Move the board or the access point, or use a board with an antenna socket.")),
+    ("wifi", r".", marked("Is the access point on, and in reach here? The node goes on trying.")),
     (
         "broker",
         r"refused (the password|.*user)|not authori|bad user",
-        "Put this node's line (below) into mosquitto's password file, then: sudo systemctl reload mosquitto",
+        marked("Put this node's line (below) into mosquitto's password file, then: sudo systemctl reload mosquitto"),
     ),
     (
         "broker",
         r"(?i)TLS:.*(CN|common name|hostname|not match)",
-        "The certificate is for another name: set mqtt.server_name to the name in the broker's certificate",
+        marked("The certificate is for another name: set mqtt.server_name to the name in the broker's certificate"),
     ),
     (
         "broker",
         r"(?i)TLS:.*(future|expired|validity|not yet)",
-        "The board's clock or the certificate's dates are off. Does the gateway run? It tells the board the time.",
+        marked("The board's clock or the certificate's dates are off. Does the gateway run? It tells the board the time."),
     ),
     (
         "broker",
         r"TLS:",
-        "The certificate on the board (ca_file) is not of the authority that signed the broker's: ask for that one",
+        marked("The certificate on the board (ca_file) is not of the authority that signed the broker's: ask for that one"),
     ),
-    ("broker", r"certificate cannot be used", "Give the authority's certificate again: footfall flash --new-settings"),
-    ("broker", r"access list", "Put mosquitto's access list in order: docs/gateway.md, 2. The broker"),
+    ("broker", r"certificate cannot be used", marked("Give the authority's certificate again: footfall flash --new-settings")),
+    ("broker", r"access list", marked("Put mosquitto's access list in order: docs/gateway.md, 2. The broker")),
     (
         "broker",
         r"nothing listens|no route|no answer|OSError|closed|not reached|reset",
-        "Does the broker run, is its address right, is it in the same network, is its port (1883, TLS 8883) open in the firewall?",
+        marked("Does the broker run, is its address right, is it in the same network, is its port (1883, TLS 8883) open in the firewall?"),
     ),
-    ("broker", r".", "Look into the broker's own log: sudo journalctl -u mosquitto"),
-    ("cable", r".", "Does the gateway run, with this port in a [[serial]]?"),
-    ("time", r".", "Start the gateway (footfall run) with this node in its settings: it tells the time. Counting has begun all the same."),
+    ("broker", r".", marked("Look into the broker's own log: sudo journalctl -u mosquitto")),
+    ("cable", r".", marked("Does the gateway run, with this port in a [[serial]]?")),
+    ("time", r".", marked("Start the gateway (footfall run) with this node in its settings: it tells the time. Counting has begun all the same.")),
 )  # fmt: skip
 
 
@@ -88,10 +89,11 @@ def findings(results: Sequence[Sequence[object]]) -> list[Finding]:
         to_do = ""
         earlier = [one.name for one in found if one.ok is False and one.name in NEEDS.get(name, ())]
         if earlier:
-            to_do = f"First the {earlier[0]}: this needs it."
+            to_do = tr("First the {part}: this needs it.", part=told(earlier[0]))
         elif ok is False:
             to_do = next(
-                (way for part, pattern, way in _WAYS_OUT if part == name and re.search(pattern, words)), ""
+                (tr(way) for part, pattern, way in _WAYS_OUT if part == name and re.search(pattern, words)),
+                "",
             )
         found.append(Finding(name, ok if isinstance(ok, bool) else None, words, to_do))
     return found
@@ -142,7 +144,7 @@ def _why_silent(device: str, words: str) -> CommissioningError:
         prompt.restart()
     if crash:
         return CommissioningError(
-            f"{device}: the firmware crashed: {crash[-1]}",
-            "Please report it, with the file crash.txt of the board.",
+            tr("{device}: the firmware crashed: {words}", device=device, words=crash[-1]),
+            tr("Please report it, with the file crash.txt of the board."),
         )
     return CommissioningError(words)
