@@ -24,13 +24,22 @@ import pytest
 
 from footfall_gateway.commissioning.chips import ESP32
 from footfall_gateway.commissioning.device_files import compiled
+from footfall_gateway.commissioning.german import GERMAN, TOLD
 from footfall_gateway.commissioning.provisioning import broker_line
 from tests.virtual_chip import WRITES, VirtualChip
 from tests.virtual_images import image
 
 ROOT = Path(__file__).parents[2]
-STEP = (ROOT / "hardware/build-guide.en.md").read_text("utf-8").split("\n## 5. ")[1].split("\n## 6. ")[0]
-DRY_RUN, FLASH = re.findall(r"^footfall flash .*$", STEP, re.MULTILINE)
+COMPUTERS = {"en": "en_GB.UTF-8", "de": "de_DE.UTF-8"}
+
+
+def lines(language):
+    """What step 5 of the guide in this language lets people type."""
+    guide = (ROOT / f"hardware/build-guide.{language}.md").read_text("utf-8")
+    step = guide.split("\n## 5. ")[1].split("\n## 6. ")[0]
+    return re.findall(r"^footfall flash .*$", step, re.MULTILINE)
+
+
 NODE = "ff-3c71bf4a"
 PASSWORD = "correct horse battery"
 LIMIT_S = 120
@@ -67,12 +76,13 @@ timezone = "Europe/Berlin"
 class Terminal:
     """A shell line in a terminal of 80 columns, and somebody who reads and types."""
 
-    def __init__(self, line, folder, **environment):
+    def __init__(self, line, folder, says, **environment):
+        self._says = says
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
         self._process = subprocess.Popen(
             ["sh", "-c", f"exec {line}"], cwd=folder, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-            env={**os.environ, "HOME": str(folder), "PATH": f"{folder}/bin:{os.environ['PATH']}",
+            env={**{name: value for name, value in os.environ.items() if name not in ("LC_ALL", "LC_MESSAGES")}, "HOME": str(folder), "PATH": f"{folder}/bin:{os.environ['PATH']}",
                  "TERM": "xterm", **environment},
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - Ctrl-C comes from it
         )  # fmt: skip
@@ -106,9 +116,9 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def answers(self, *pairs):
-        """(the question's beginning, the answer) in this order, each question asked."""
+        """(the question in English, the answer) in this order, each question asked."""
         for question, answer in pairs:
-            self.sees(question)
+            self.sees(self._says(question))
             self.sees(": ")
             self.types(answer + "\n")
 
@@ -117,6 +127,18 @@ class Terminal:
         self._listener.join(LIMIT_S)
         os.close(self._master)
         return code, self.said
+
+
+@pytest.fixture(params=COMPUTERS)
+def language(request):
+    """Of the laptop, and of the guide."""
+    return request.param
+
+
+@pytest.fixture
+def says(language):
+    """What the command says for an English sentence."""
+    return {"en": lambda sentence: sentence, "de": {**TOLD, **GERMAN}.__getitem__}[language]
 
 
 @pytest.fixture
@@ -129,7 +151,7 @@ def board(tmp_path, micropython):
 
 
 @pytest.fixture
-def laptop(tmp_path, board):
+def laptop(tmp_path, board, language, says):
     (tmp_path / "Downloads").mkdir()
     (tmp_path / "Downloads/ESP32_GENERIC-20250911-v1.26.1.bin").write_bytes(image())
     (tmp_path / "bin").mkdir()
@@ -139,7 +161,9 @@ def laptop(tmp_path, board):
         f'#!/bin/sh\nexec {sys.executable} {tmp_path}/bin/footfall.py "$BOARD" "$WAIT_S" "$@"\n'
     )
     script.chmod(0o755)
-    return lambda line, wait_s=10: Terminal(line, tmp_path, BOARD=board.url, WAIT_S=str(wait_s))
+    return lambda line, wait_s=10: Terminal(
+        line, tmp_path, says, LANG=COMPUTERS[language], BOARD=board.url, WAIT_S=str(wait_s)
+    )
 
 
 BEAMS = {"outer": 32, "inner": 33}
@@ -158,50 +182,75 @@ def wait_for(ready, told):
 
 
 QUESTIONS = [
-    ("terminal, or both", ""), ("name of the site", ""), ("name of the door", ""), ("Name of this board", ""),
-    ("told apart", ""), ("Light barriers", ""), ("wired as the build guide says", ""), ("reach the gateway", ""),
+    ("door with light barriers, feedback terminal, or both", ""), ("Short name of the site, as in footfall.toml", ""),
+    ("Short name of the door", ""), ("Name of this board", ""), ("Two beams, so that in and out can be told apart?", ""),
+    ("Light barriers: ready-made, or bare LEDs", ""), ("Is it wired as the build guide says?", ""),
+    ("How does it reach the gateway", ""),
 ]  # fmt: skip
-WIFI = [("Name of the WiFi", "town"), ("Its password", PASSWORD)]
-BROKER = [("User name at the broker", ""), ("Its password", "")]
+WIFI = [("Name of the WiFi", "town"), ("Its password (nothing for an open network)", PASSWORD)]
+ADDRESS = "Address of the broker (the gateway's computer), such as 10.1.2.3"
+FILE = "File of the certificate (- for none)"
+SERVER = ("Name in the broker's certificate (- if that is the address itself)", "")
+BROKER = [("User name at the broker", ""), ("Its password (nothing: a new one is made for this board)", "")]
 
 
-def test_wrong_answers_are_asked_again_and_a_dry_run_writes_nothing(laptop, board, ca, tmp_path):
+SEEN = {  # what is put together from several sentences
+    "en": [
+        "wifi.ssid is", "expected a text of at most 64 characters",
+        "mqtt.port is 99999, expected a whole number from 1 to 65535",
+        "cannot be read (No such file or directory)", "cannot be read (Is a directory)",
+        "is no certificate, neither PEM nor DER", "Nothing was written",
+    ],
+    "de": [
+        "wifi.ssid ist", "erwartet wird ein Text mit höchstens 64 Zeichen",
+        "mqtt.port ist 99999, erwartet wird eine ganze Zahl von 1 bis 65535",
+        "nicht lesbar (gibt es nicht)", "nicht lesbar (ist ein Ordner)",
+        "ist kein Zertifikat, weder PEM noch DER", "Nichts wurde geschrieben",
+    ],
+}  # fmt: skip
+
+
+def test_wrong_answers_are_asked_again_and_a_dry_run_writes_nothing(
+    laptop, board, ca, tmp_path, language, says
+):
     (tmp_path / "Downloads/ca.pem").write_bytes(ca.cert_pem.bytes())
-    screen = laptop(DRY_RUN)
-    screen.answers(("terminal, or both", "window"), QUESTIONS[0], ("name of the site", "Stadt Labor"))
-    screen.sees("small letters, digits and - only")
+    name_wrong, password_long, port_wrong, none, folder, other, nothing = SEEN[language]
+    screen = laptop(lines(language)[0])
+    screen.answers((QUESTIONS[0][0], "window"), QUESTIONS[0], (QUESTIONS[1][0], "Stadt Labor"))
+    screen.sees(says("small letters, digits and - only, at most 32"))
     screen.answers(*QUESTIONS[1:])
-    name, password = "Name of the WiFi", "Its password"
+    (name, _), (password, _) = WIFI
     screen.answers((name, ""), (name, "   "), (name, "x" * 33), (password, ""))
-    screen.sees("wifi.ssid is")
+    screen.sees(name_wrong)
     screen.answers((name, "town"), (password, "x" * 65))
-    screen.sees("expected a text of at most 64 characters")
-    screen.answers(*WIFI, ("Address of the broker", "10.1.2.3:99999"))
-    screen.sees("mqtt.port is 99999, expected a whole number from 1 to 65535")
-    screen.answers(("Address of the broker", "10.1.2.3"))
+    screen.sees(password_long)
+    screen.answers(*WIFI, (ADDRESS, "10.1.2.3:99999"))
+    screen.sees(port_wrong)
+    screen.answers((ADDRESS, "10.1.2.3"))
     for file, words in (
-        ("~/Downloads/nothing.pem", "cannot be read (No such file or directory)"),
-        ("~/Downloads", "cannot be read (Is a directory)"),
-        ("~/bin/footfall.py", "is no certificate, neither PEM nor DER"),
+        ("~/Downloads/nothing.pem", none),
+        ("~/Downloads", folder),
+        ("~/bin/footfall.py", other),
     ):
-        screen.answers(("File of the certificate", file))
+        screen.answers((FILE, file))
         screen.sees(words)
-    screen.answers(("File of the certificate", "~/Downloads/ca.pem"), ("Name in the broker's", ""), *BROKER)
+    screen.answers((FILE, "~/Downloads/ca.pem"), SERVER, *BROKER)
     code, said = screen.ends()
     assert code == 0, said
-    assert "Nothing was written" in said
+    assert nothing in said
     assert "x" * 65 not in said
     assert untouched(board)
 
 
 @pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "the end of input"])
-def test_who_gives_up_at_a_question_is_told_that_nothing_was_erased(key, laptop, board):
-    screen = laptop(FLASH)
+def test_who_gives_up_at_a_question_is_told_that_nothing_was_erased(key, laptop, board, language, says):
+    screen = laptop(lines(language)[1])
     screen.answers(*QUESTIONS)
-    screen.sees("Name of the WiFi: ")
+    screen.sees(says("Name of the WiFi") + ": ")
     screen.types(key)
     code, said = screen.ends()
-    assert "Nothing was written to the board, and nothing erased." in said
+    ended = says("\n[bold]Ended.[/] Nothing was written to the board, and nothing erased.")
+    assert ended.split("[/] ")[1] in said
     assert "Traceback" not in said
     assert code == 130
     assert untouched(board)
@@ -211,7 +260,25 @@ def untouched(board):
     return not WRITES & set(board.commands) and bytes(board.flash) == b"\xff" * len(board.flash)
 
 
-def test_who_follows_the_guide_ends_with_a_door_that_counts(laptop, board, tmp_path, make_mosquitto, ca):
+SELF_TEST = {  # of the first time, and once everything is connected
+    "en": (
+        ("✓ flash: written", "✓ wifi: town", "✗ beam 0 outer: broken all the time", "✗ broker: broker refused the password",
+         "Put this node's line (below) into mosquitto's password file", "First the broker: this needs it."),
+        ("beam 0 outer: free", "beam 0 inner: free", "flash: written", "wifi: town, address",
+         f"broker: connected as {NODE}", "time: known"),
+    ),
+    "de": (
+        ("✓ Speicher: geschrieben", "✓ WLAN: town", "✗ Strahl 0 außen: die ganze Zeit unterbrochen", "✗ Broker: der Broker lehnt ab",
+         "Die Zeile dieses Knotens (unten) in die Passwortdatei von mosquitto", "Erst Broker in Ordnung bringen"),
+        ("Strahl 0 außen: frei", "Strahl 0 innen: frei", "Speicher: geschrieben", "WLAN: town, Adresse",
+         f"Broker: verbunden als {NODE}", "Uhrzeit: bekannt"),
+    ),
+}  # fmt: skip
+
+
+def test_who_follows_the_guide_ends_with_a_door_that_counts(
+    laptop, board, tmp_path, make_mosquitto, ca, language, says
+):
     users = tmp_path / "footfall.passwords"
     users.touch(0o600)
     users.write_text(broker_line("gateway", "secret") + "\n")
@@ -219,21 +286,18 @@ def test_who_follows_the_guide_ends_with_a_door_that_counts(laptop, board, tmp_p
     broker = make_mosquitto(ca=ca, settings=[f"password_file {users}"])
 
     # step 5
-    screen = laptop(FLASH)
-    screen.answers(*QUESTIONS, *WIFI, ("Address of the broker", f"127.0.0.1:{broker.port}"))
-    screen.answers(("File of the certificate", str(broker.ca_file)), ("Name in the broker's", ""), *BROKER)
+    screen = laptop(lines(language)[1])
+    screen.answers(*QUESTIONS, *WIFI, (ADDRESS, f"127.0.0.1:{broker.port}"))
+    screen.answers((FILE, str(broker.ca_file)), SERVER, *BROKER)
     code, said = screen.ends()
     assert_flashed(board, said)
-    for line in (
-        "✓ flash: written", "✓ wifi: town", "✗ beam 0 outer: broken all the time", "✗ broker: broker refused the password",
-        "Put this node's line (below) into mosquitto's password file", "First the broker: this needs it.",
-    ):  # fmt: skip
+    for line in SELF_TEST[language][0]:
         assert line in said, said
     assert code == 1
 
     # steps 6 and 9: the sensors are connected, gateway and broker are told what stands there
     set_beams(board, outer=0, inner=0)
-    tables = said.split("For the gateway's footfall.toml:\n")[1].split("\n\n")[0]
+    tables = said.split(headline(says("\n[bold]For the gateway's footfall.toml:[/]")))[1].split("\n\n")[0]
     [line] = re.findall(rf"^{NODE}:\$7\$\S+$", said, re.MULTILINE)
     users.write_text(users.read_text() + line + "\n")
     (tmp_path / "footfall.toml").write_text(GATEWAY.format(port=broker.port, ca=broker.ca_file) + tables)
@@ -242,14 +306,11 @@ def test_who_follows_the_guide_ends_with_a_door_that_counts(laptop, board, tmp_p
         told = lambda: broker.log_tail() + log.read_text()  # noqa: E731
         wait_for(lambda: f"as {NODE}" in broker.log_file.read_text(), told)
         code, said = laptop("footfall flash", wait_s=60).ends()  # given again, it looks and tests
-        for found in (
-            "beam 0 outer: free", "beam 0 inner: free", "flash: written", "wifi: town, address",
-            f"broker: connected as {NODE}", "time: known",
-        ):  # fmt: skip
+        for found in SELF_TEST[language][1]:
             assert f"✓ {found}" in said, said + told()
         assert "✗" not in said
-        assert "this firmware was on it already" in said
-        assert "The node counts." in said
+        assert says("  this firmware was on it already (slot {slot})").format(slot="a") in said
+        assert headline(says("[bold green]The node counts.[/]")) in said
         assert code == 0, said
 
         # somebody comes in; the node has to see each change before the next, or it could not tell the direction
@@ -258,6 +319,10 @@ def test_who_follows_the_guide_ends_with_a_door_that_counts(laptop, board, tmp_p
             board.wait_until_seen(BEAMS[name], level)
             time.sleep(0.3)
         wait_for(lambda: passages(tmp_path) == [1], told)
+
+
+def headline(sentence):
+    return re.sub(r"\[[^]]*\]", "", sentence).strip() + "\n"
 
 
 def assert_flashed(board, said):
