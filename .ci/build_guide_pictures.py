@@ -196,7 +196,14 @@ def accept(folder: Path) -> None:
 
 
 def flash(folder: Path) -> None:
-    """A new board at the end of a cable, WiFi and broker in reach; no beam is wired, and the broker does not know the node yet."""
+    """A new board at the end of a cable, WiFi and broker in reach; no beam is wired, and the broker does not know the node yet. In each language."""
+    for language in ("de", "en"):
+        here = folder / language
+        here.mkdir()
+        draw_flash(here, language)
+
+
+def draw_flash(folder: Path, language: str) -> None:
     downloads = folder / "Downloads"
     downloads.mkdir()
     (downloads / "ESP32_GENERIC-20250911-v1.26.1.bin").write_bytes(image())
@@ -219,13 +226,15 @@ def flash(folder: Path) -> None:
             str(downloads),
             "--settings",
             "node.toml",
+            "--language",
+            language,
             folder=folder,
         )
         said = said.replace(str(board.url), "/dev/ttyUSB0").replace(str(downloads), "~/Downloads")
         said = said.replace(f":{broker.port}", ":1883").replace("127.0.0.1", "10.1.2.3")
-    said = re.sub(r"\d+ KB free", "… KB free", said)  # of this machine's disk
+    said = re.sub(r"\d+ KB (free|frei)\b", r"… KB \1", said)  # of this machine's disk
     said = re.sub(r"\$7\$101\$\S+", "$7$101$…", said)
-    draw("flash", "footfall flash --micropython ~/Downloads --settings node.toml", said)
+    draw(f"flash.{language}", "footfall flash --micropython ~/Downloads --settings node.toml", said)
 
 
 def notice(folder: Path) -> None:

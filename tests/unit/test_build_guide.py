@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from footfall_gateway.cli import cli
+from footfall_gateway.commissioning.german import GERMAN, TOLD
 from footfall_gateway.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -99,15 +100,22 @@ def test_the_commands_that_need_no_board_run_as_they_stand(tmp_path, monkeypatch
 
 
 def test_the_questions_that_the_guide_answers_are_asked():
-    source = (ROOT / "gateway/footfall_gateway/commissioning/provisioning.py").read_text("utf-8")
+    said = {"en": GERMAN.keys(), "de": GERMAN.values()}
+    answers = {
+        "en": ("terminal", "both", "bare"),
+        "de": [GERMAN[one] for one in ("terminal", "both", "bare")],
+    }
     for language in LANGUAGES:
-        [asked] = re.findall(r"[„\"](Is it wired[^?]+\?)", text(language))
-        assert f'"{asked}"' in source
-        assert "`bare`" in steps(language)[4]
-    assert '("door", "terminal", "both")' in source
-    assert '"ready-made", "bare"' in source
-    assert "Light barriers …" in steps("de")[4]
-    assert '"Light barriers: ' in source
+        step = steps(language)[4]
+        [asked] = re.findall(r"[„\"]((?:Is it wired|Ist es verdrahtet)[^?]+\?)", step)
+        assert asked in said[language]
+        for answer in answers[language]:
+            assert f"`{answer}`" in step
+    for part in ("flash", "wifi", "broker", "time"):
+        assert f"`{part}`" in steps("en")[4]
+        assert f"`{TOLD[part]}`" in steps("de")[4]
+    assert "Lichtschranken: …" in steps("de")[4]
+    assert GERMAN["Light barriers: ready-made, or bare LEDs"].startswith("Lichtschranken: ")
 
 
 def test_the_status_lamp_shows_what_the_drawing_and_the_guide_say():

@@ -224,7 +224,7 @@ def test_what_a_node_says_of_itself_has_its_german(text, german_spoken):
 
 @pytest.mark.parametrize("text", REFUSALS)
 def test_what_a_broker_refuses_has_its_german(text, german_spoken):
-    assert told(f"broker refused {text}").startswith("der Broker lehnt ab: ")
+    assert told(f"broker refused {text}").startswith("der Broker weist ab: ")
     assert text not in told(f"broker refused {text}")
 
 

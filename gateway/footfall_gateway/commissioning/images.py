@@ -46,7 +46,7 @@ class Image:
 
     @property
     def title(self) -> str:
-        return f"MicroPython {self.built}" if self.built else self.path.name
+        return f"MicroPython {told(self.built)}" if self.built else self.path.name
 
 
 def download_hint(chip: Chip) -> tuple[str, str]:

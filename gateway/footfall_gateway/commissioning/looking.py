@@ -11,7 +11,7 @@ from footfall_gateway.commissioning import CommissioningError
 from footfall_gateway.commissioning.chips import Chip
 from footfall_gateway.commissioning.flashing import Esptool
 from footfall_gateway.commissioning.images import LEAST_VERSION, download_hint
-from footfall_gateway.commissioning.language import tr
+from footfall_gateway.commissioning.language import told, tr
 from footfall_gateway.commissioning.node_link import ConsoleLine, NodeError, UsbLink
 from footfall_gateway.commissioning.ports import Port, check_usable
 from footfall_gateway.commissioning.repl import Facts, Seen, knock, trouble
@@ -68,7 +68,7 @@ def look(
                 device=device,
                 chip=board.chip.title,
                 bridge=port.bridge,
-                version=facts.version,
+                version=told(facts.version),
             )
         )
         if facts.is_node:
@@ -94,7 +94,7 @@ def check_version(facts: Facts, chip: Chip) -> None:
         raise CommissioningError(
             tr(
                 "MicroPython {version} is on this board; the firmware needs {least} or newer",
-                version=facts.version,
+                version=told(facts.version),
                 least=".".join(map(str, LEAST_VERSION)),
             ),
             *download_hint(chip),
