@@ -5,6 +5,7 @@ test's temporary folder, and ends with the test. A failing test shows the end of
 """
 
 import os
+import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -50,6 +51,7 @@ def pytest_configure() -> None:
     """A shell that begins the tests in the background has them ignore Ctrl-C, and whatever they start: tests send it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ["LC_ALL"] = "C.UTF-8"  # commands speak the computer's language, tests read English
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -320,10 +320,17 @@ def test_with_nobody_there_a_new_node_needs_a_file_with_settings(node):
     assert list(node.files.iterdir()) == []
 
 
-def test_the_example_of_a_settings_file_can_be_printed():
-    code, said = run("--example-settings")
-    assert code == 0
-    assert said == Path(provisioning.__file__).with_name("node.example.toml").read_text()
+def test_the_example_of_a_settings_file_can_be_printed_and_is_the_same_in_german():
+    said = {}
+    for language, name in (("en", "node.example.toml"), ("de", "node.example.de.toml")):
+        code, said[language] = run("--example-settings", "--language", language)
+        assert code == 0
+        assert said[language] == Path(provisioning.__file__).with_name(name).read_text("utf-8")
+    settings = [
+        [line.partition("  #")[0].strip("# ") for line in text.splitlines() if "=" in line]
+        for text in said.values()
+    ]
+    assert settings[0] == settings[1]
 
 
 # -------------------------------------------------------------------------------------------- refused before it is erased

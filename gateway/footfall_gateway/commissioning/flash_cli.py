@@ -144,7 +144,7 @@ def flash(**options: object) -> int:
     """
     wanted = Wanted(**options)  # type: ignore[arg-type]
     if wanted.example_settings:
-        click.echo(Path(__file__).with_name("node.example.toml").read_text("utf-8"), nl=False)
+        click.echo(Path(__file__).with_name(tr("node.example.toml")).read_text("utf-8"), nl=False)
         return DONE
     asker = Terminal() if _somebody_is_there() else None
     # its own sys.stdout: repl.py turns that of mpremote away meanwhile

@@ -123,6 +123,7 @@ GERMAN = {
     "The records that wait in it take the room. Let the node reach its gateway and send them, then try again.": "Die wartenden Datensätze füllen ihn. Den Knoten mit dem Gateway verbinden, bis er sie abgegeben hat, dann noch einmal versuchen.",
     "The firmware that was on the board is still there and starts after a reset.": "Die bisherige Firmware ist noch auf dem Board und startet nach einem Druck auf EN.",
     # flash_cli
+    "node.example.toml": "node.example.de.toml",
     "Y/n": "J/n",
     "y/N": "j/N",
     "y for yes, n for no": "j für ja, n für nein",
