@@ -18,6 +18,13 @@ from footfall_gateway.commissioning.german import GERMAN, TOLD
 __all__ = ["LANGUAGES", "current", "language_option", "marked", "of_this_computer", "speak", "told", "tr"]
 
 LANGUAGES = ("en", "de")
+NUMBERS = (
+    "number",
+    "seconds",
+    "least",
+    "most",
+)  # placeholders of what others say; the others stand for any words
+NUMBER = r"-?\d+"
 
 _C = TypeVar("_C", bound=Callable[..., Any])
 _now = [LANGUAGES[0]]  # one for the whole program: links speak from threads of their own
@@ -94,11 +101,12 @@ def told(words: str) -> str:
 @functools.cache
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
     """The sentences with placeholders, in the order of the table."""
+
+    def group(found: re.Match[str]) -> str:
+        return rf"(?P<{found[1]}>{NUMBER if found[1] in NUMBERS else '.+?'})"
+
     return [
-        (
-            re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(sentence)), re.DOTALL),
-            german,
-        )
+        (re.compile(re.sub(r"\\\{(\w+)\\\}", group, re.escape(sentence)), re.DOTALL), german)
         for sentence, german in TOLD.items()
         if "{" in sentence
     ]
