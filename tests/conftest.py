@@ -5,7 +5,6 @@ test's temporary folder, and ends with the test. A failing test shows the end of
 """
 
 import os
-import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
