@@ -9,11 +9,12 @@ import locale
 import os
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-import click
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from footfall_gateway.commissioning.german import GERMAN, TOLD
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = ["LANGUAGES", "current", "language_option", "marked", "of_this_computer", "speak", "told", "tr"]
 
@@ -45,8 +46,9 @@ def of_this_computer() -> str:
 
 def language_option(command: _C) -> _C:
     """--language: while the command runs, everything that it says is said in it."""
+    import click  # noqa: PLC0415 - sentences are also said where nothing is installed
 
-    def begin(context: click.Context, _option: click.Parameter, wanted: str | None) -> None:
+    def begin(context: "click.Context", _option: "click.Parameter", wanted: str | None) -> None:
         speak(wanted or of_this_computer())
         context.call_on_close(lambda: speak(LANGUAGES[0]))
 
