@@ -16,6 +16,9 @@ from tests.device.stand_in import StandInGateway
 from tests.servers import Mosquitto
 
 SITE = '[[site]]\nid = "lab"\ntimezone = "Europe/Berlin"\n[[site.door]]\nid = "main"\nnode = "ff-test"\n'
+PATIENT = {
+    "deadline_s": 60
+}  # at twenty seconds a second a broker that this machine keeps waiting would be given up
 USERS = {"gateway": "gateway's", NODE: "node's"}
 
 
@@ -62,7 +65,7 @@ def test_a_node_is_updated_over_tls_though_the_broker_dies_in_the_middle_and_the
         f'username = "gateway"\npassword_file = "password"\n{SITE}'
     )
     (tmp_path / "flash/ca.der").write_bytes(broker.ca_der_file.read_bytes())
-    of_node = {"user": NODE, "password": USERS[NODE], "ca": "ca.der", "server_name": "localhost"}
+    of_node = {"user": NODE, "password": USERS[NODE], "ca": "ca.der", "server_name": "localhost", **PATIENT}
     happened = []
 
     def sent(lines: object, done: int, size: int) -> None:
@@ -84,7 +87,7 @@ def test_a_node_is_updated_over_tls_though_the_broker_dies_in_the_middle_and_the
         StandInGateway(broker.port, "gateway", USERS["gateway"], str(broker.ca_file)) as gateway,
     ):
         node.board.wait_for_console("time: learned")
-        gateway.wait("a state", lambda: gateway.states)
+        gateway.wait_for_state()
         same = typed("send", NODE, bundle)
         assert f"{NODE}: runs {firmware_version()} already; --again sends it all the same" in same.output
         node.walk(5)
