@@ -6,12 +6,14 @@ test's temporary folder, and ends with the test. A failing test shows the end of
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
 import hypothesis
+import paho.mqtt.client as paho
 import pytest
 import trustme
 
@@ -51,6 +53,23 @@ def pytest_configure() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["LC_ALL"] = "C.UTF-8"  # commands speak the computer's language, tests read English
+    paho.Client.loop_stop = _loop_stop
+
+
+def _loop_stop(client: paho.Client) -> paho.MQTTErrorCode:
+    """As paho's, but for two things that may strike any test.
+
+    The two sockets by which the thread is woken are closed with it: paho leaves them to the garbage collector, which may find them
+    open, and reports that as an error of whichever test runs by then. And a thread that ends by itself between paho's looking at it
+    and its waiting for it is an AttributeError there.
+    """
+    thread = client._thread
+    client._thread_terminate = True
+    if thread is not threading.current_thread():
+        if thread is not None:
+            thread.join()
+        client._reset_sockets(sockpair_only=True)
+    return paho.MQTT_ERR_INVAL if thread is None else paho.MQTT_ERR_SUCCESS
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
