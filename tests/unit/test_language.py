@@ -1,10 +1,13 @@
-"""In which language commands speak, and that nothing that `footfall flash` can say lacks its German.
+"""In which language commands speak, and that nothing that `footfall flash` and `footfall accept` can say lacks its German.
 
 The sentences are taken from the sources, so that a new one without German is seen here.
 """
 
 import ast
+import errno
 import re
+import socket
+import ssl
 import string
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +15,14 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
+from footfall_gateway import link_mqtt
 from footfall_gateway.commissioning import language
 from footfall_gateway.commissioning.german import GERMAN, TOLD
 from footfall_gateway.commissioning.language import language_option, of_this_computer, speak, told, tr
+from footfall_gateway.settings import MqttSettings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(language.__file__).parent
@@ -46,7 +53,8 @@ def imported(module: str, seen: set[str]) -> set[str]:
     return seen
 
 
-FLASH = sorted(imported("flash_cli", set()) - {"german", "language"})
+COMMANDS = ("flash_cli", "accept_cli")
+MODULES = sorted(set().union(*(imported(command, set()) for command in COMMANDS)) - {"german", "language"})
 
 
 def called(node: ast.AST) -> str:
@@ -69,8 +77,9 @@ def sentences() -> Iterator[tuple[str, ast.Call]]:
                 yield node.args[0].value, node
 
 
-def test_the_modules_of_flash_are_found():
-    assert {"flash_cli", "flashing", "images", "ports", "provisioning", "repl", "self_test"} <= set(FLASH)
+def test_the_modules_of_the_commands_are_found():
+    assert {"flash_cli", "flashing", "images", "ports", "provisioning", "repl", "self_test"} <= set(MODULES)
+    assert {"accept_dialogue", "accept_words", "acceptance", "node_link", "node_target"} <= set(MODULES)
 
 
 def test_every_sentence_has_its_german_and_every_german_one_is_said():
@@ -128,7 +137,9 @@ def test_nobody_is_addressed_and_no_inch_marks_are_quotation_marks(table):
 # ------------------------------------------------------------------------------------- nothing is said but through `tr`
 
 # calls whose texts programs read, and constants that are such texts
-TO_PROGRAMS = {"run", "_run", "exec_raw_no_follow", "compile", "search", "findall", "option", "command", "Thread", "removesuffix"}  # fmt: skip
+TO_PROGRAMS = {"run", "_run", "exec_raw_no_follow", "compile", "search", "findall", "option", "command", "Thread",
+    "ValueError",
+    "config_option", "removesuffix"}  # fmt: skip
 PROGRAMS = {"_LOOK", "_TOOLS", "_SIGNS", "_RAW", "code"}
 IN_FILES = ("barrier =", "valid_from =", "node =", "role =", "[[serial]]")  # of footfall.toml
 
@@ -161,7 +172,7 @@ def unsaid(path: Path) -> Iterator[str]:
 
 
 def test_nothing_is_said_but_through_the_one_way():
-    assert [one for module in FLASH for one in unsaid(FOLDER / f"{module}.py")] == []
+    assert [one for module in MODULES for one in unsaid(FOLDER / f"{module}.py")] == []
 
 
 # -------------------------------------------------------------------------------------- what the node and its rules say
@@ -234,6 +245,42 @@ def test_what_the_rules_of_settings_expect_has_its_german(text, german_spoken):
     said = told(f'wifi.ssid is "x is y", expected {expected}')
     assert said.startswith('wifi.ssid ist "x is y", erwartet wird ')
     assert expected not in said
+
+
+def _unverified():
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "unable to get local issuer certificate"
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(),
+        TimeoutError(),
+        socket.gaierror(),
+        ssl.SSLError(1, "wrong version number"),
+        _unverified(),
+        OSError(errno.EIO, "Input/output error"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_why_the_broker_is_not_reached_has_its_german(error, german_spoken, tmp_path):
+    ca = tmp_path / "ca.pem"
+    said = link_mqtt.failure(error, MqttSettings(host="x", ca_file=ca))
+    assert not ENGLISH.search(
+        re.sub(r"unable .*?certificate|wrong version number|input/output error", "", told(said))
+    ), told(said)
+    assert told(said) != said
+
+
+@pytest.mark.parametrize("user", [None, "gateway"])
+def test_what_the_broker_refuses_has_its_german(user, german_spoken):
+    for name in ("Not authorized", "Server unavailable"):
+        said = link_mqtt.refusal(ReasonCode(PacketTypes.CONNACK, name), MqttSettings(host="x", username=user))
+        assert told(said).replace(name.lower(), "") != said
+        assert "refuses" not in told(said)
+    assert told(link_mqtt.ENDED_AT_ONCE) != link_mqtt.ENDED_AT_ONCE
 
 
 def test_what_nobody_has_foreseen_stays_as_it_is(german_spoken):
@@ -314,8 +361,8 @@ def test_a_command_speaks_the_language_that_is_asked_for_and_no_longer_than_it_r
     assert tr("door") == "door"
 
 
-def test_both_commands_choose_it_in_the_same_way():
-    for module in ("flash_cli", "accept_cli"):
+def test_the_commands_choose_it_in_the_same_way():
+    for module in COMMANDS:
         source = (FOLDER / f"{module}.py").read_text("utf-8")
         assert "@language_option" in source
         assert '"--language"' not in source

@@ -16,10 +16,10 @@ from footfall_gateway.commissioning import acceptance
 from footfall_gateway.commissioning.accept_dialogue import Dialogue, utc_now
 from footfall_gateway.commissioning.accept_protocol import local_time, protocol
 from footfall_gateway.commissioning.accept_screen import Screen
-from footfall_gateway.commissioning.accept_words import Say
+from footfall_gateway.commissioning.accept_words import say
 from footfall_gateway.commissioning.acceptance import Acceptance
 from footfall_gateway.commissioning.keyboard import StoppedError
-from footfall_gateway.commissioning.language import current, language_option
+from footfall_gateway.commissioning.language import language_option, tr
 from footfall_gateway.commissioning.node_link import NodeError
 from footfall_gateway.commissioning.node_target import Target
 from footfall_gateway.settings import Settings, load_settings
@@ -71,24 +71,30 @@ def accept(
     while. Ends with 1 if the door did not pass.
     """
     settings = load_settings(config)
-    say = Say(current())
     name, barriers = _watchers(settings, site, door, node_name)
     data = settings.gateway.data
     before = acceptance.latest(data, site, door)
     if show:
         if before is None:
             raise NodeError(say("none_kept", folder=acceptance.folder(data)))
-        _show(protocol(before, settings, say))
+        _show(protocol(before, settings))
         return 0
     with Target(name, port, config, config_wanted=True).open() as link:
         told = link.command("info")
         there = len(told["barriers"])
         if barriers[-1] >= there:
             raise NodeError(
-                f"{config}: door {door} is barrier {barriers[-1]} of {name}, but that node has {there} (numbered from 0)",
-                "Correct `barrier` of the [[site.door]], or `barriers` in the node's config.json.",
+                tr(
+                    "{config}: door {door} is barrier {barrier} of {name}, but that node has {there} (numbered from 0)",
+                    config=config,
+                    door=door,
+                    barrier=barriers[-1],
+                    name=name,
+                    there=there,
+                ),
+                tr("Correct `barrier` of the [[site.door]], or `barriers` in the node's config.json."),
             )
-        screen = Screen(say)
+        screen = Screen()
         dialogue = Dialogue(link, screen, barriers, told["barriers"], settings, totals=totals)
         screen.heading(say("title", door=door, site=_title(settings, site)))
         screen.line(say("node_is", node=told["node"], firmware=told["fw"], way=link.way))
@@ -123,7 +129,7 @@ def _goes_on(screen: Screen, before: Acceptance) -> bool:
     if not acceptance.can_be_continued(before, utc_now()):
         return False
     when, done = local_time(before.begun_utc), len(before.steps)
-    return screen.yes(screen.say("continue", when=when, done=done, all=len(before.plan())))
+    return screen.yes(say("continue", when=when, done=done, all=len(before.plan())))
 
 
 def _title(settings: Settings, site: str) -> str:
@@ -135,11 +141,15 @@ def _watchers(settings: Settings, site: str, door: str, node: str | None) -> tup
     """(node, its barriers) that watch this door today."""
     sites = {one.id: one for one in settings.sites}
     if site not in sites:
-        raise click.UsageError(f"--site {site}: the settings know {', '.join(sites) or 'no site'}")
+        raise click.UsageError(
+            tr("--site {site}: the settings know {known}", site=site, known=", ".join(sites) or tr("no site"))
+        )
     entries = [one for one in sites[site].doors if one.id == door]
     if not entries:
-        known = ", ".join(sorted({one.id for one in sites[site].doors})) or "no door"
-        raise click.UsageError(f"--door {door}: site {site} has {known}")
+        known = ", ".join(sorted({one.id for one in sites[site].doors})) or tr("no door")
+        raise click.UsageError(
+            tr("--door {door}: site {site} has {known}", door=door, site=site, known=known)
+        )
     today = dt.datetime.now(dt.UTC).date()
     begun = [one for one in entries if one.valid_from <= today] or entries
     last = max(one.valid_from for one in begun)
@@ -147,11 +157,22 @@ def _watchers(settings: Settings, site: str, door: str, node: str | None) -> tup
     nodes = sorted({one.node for one in now})
     if node is None and len(nodes) > 1:
         raise click.UsageError(
-            f"--door {door}: several nodes watch it ({', '.join(nodes)}); say which one: --node"
+            tr(
+                "--door {door}: several nodes watch it ({nodes}); say which one: --node",
+                door=door,
+                nodes=", ".join(nodes),
+            )
         )
     wanted = node or nodes[0]
     if wanted not in nodes:
-        raise click.UsageError(f"--node {wanted}: {door} is watched by {', '.join(nodes)}")
+        raise click.UsageError(
+            tr(
+                "--node {wanted}: {door} is watched by {nodes}",
+                wanted=wanted,
+                door=door,
+                nodes=", ".join(nodes),
+            )
+        )
     return wanted, tuple(sorted(one.barrier for one in now if one.node == wanted))
 
 

@@ -13,6 +13,7 @@ import msgspec
 from footfall_gateway.commissioning import acceptance
 from footfall_gateway.commissioning.accept_protocol import protocol, share
 from footfall_gateway.commissioning.accept_screen import LOOK_S, Screen
+from footfall_gateway.commissioning.accept_words import say
 from footfall_gateway.commissioning.acceptance import (
     Acceptance,
     Alignment,
@@ -22,6 +23,7 @@ from footfall_gateway.commissioning.acceptance import (
     StepResult,
     Tally,
 )
+from footfall_gateway.commissioning.language import tr, why
 from footfall_gateway.commissioning.node_link import (
     BeamFault,
     Event,
@@ -63,7 +65,6 @@ class Dialogue:
     ) -> None:
         self._link = link
         self._screen = screen
-        self._say = screen.say
         self._kept: Acceptance
         self._barriers = barriers
         self._beams = {n: 1 if of_node[n].get("inner") is None else 3 for n in barriers}  # as bits
@@ -99,17 +100,17 @@ class Dialogue:
     def _trouble(self, event: Event) -> str | None:
         """What the person at the door should know at once."""
         if isinstance(event, BeamFault) and event.barrier in self._barriers and event.begins:
-            return self._say(f"fault_{BEAMS[event.beam]}")
+            return say(f"fault_{BEAMS[event.beam]}")
         if isinstance(event, NodeState):
             was, self._online = self._online, event.values.get("online") is True
             if was != self._online:
-                return self._say("is_back" if self._online else "is_away")
+                return say("is_back" if self._online else "is_away")
         return None
 
     def _show_count(self) -> None:
         self._count()
         key = "live_unknown" if self._kept.single_beam else "live"
-        self._screen.status(self._say(key, **msgspec.structs.asdict(self._counted)))
+        self._screen.status(say(key, **msgspec.structs.asdict(self._counted)))
 
     def _forget(self) -> None:
         """Those who passed until now belong to no step."""
@@ -119,7 +120,7 @@ class Dialogue:
     def _settle(self) -> Counted:
         """Until those who have passed are counted; then the count of this step."""
         if self._settle_s > 1:
-            self._screen.status(self._say("settling"))
+            self._screen.status(say("settling"))
         until = time.monotonic() + self._settle_s
         while (left := until - time.monotonic()) > 0:
             if self._count(min(left, LOOK_S)):
@@ -132,7 +133,6 @@ class Dialogue:
 
     def lead(self, one: Acceptance, alignment_s: float, mounting_before: Mounting | None) -> Acceptance:
         """All that is not done yet; what is done is kept after each part. The finished acceptance, shown."""
-        say = self._say
         self._keep(one)
         if one.mounting is None:
             one = self._keep(msgspec.structs.replace(one, mounting=self._ask_mounting(mounting_before)))
@@ -148,16 +148,14 @@ class Dialogue:
             one = self._keep(msgspec.structs.replace(one, tally=self._tally()))
         one = self._keep(msgspec.structs.replace(one, finished_utc=utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")))
         path = acceptance.path_of(self._settings.gateway.data, one).with_suffix(".md")
-        text = protocol(one, self._settings, say)
+        text = protocol(one, self._settings)
         try:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise NodeError(
-                f"{path}: cannot be written ({(error.strerror or str(error)).lower()})"
-            ) from error
+            raise NodeError(tr("{path}: cannot be written ({why})", path=path, why=why(error))) from error
         self._screen.heading(say("result"))
         self._screen.line(say(one.result))
-        self._screen.line(share(one, say))
+        self._screen.line(share(one))
         for key in acceptance.advice(one):
             self._screen.line("- " + say("do_" + key))
         self._screen.line(say("kept", path=path))
@@ -169,17 +167,17 @@ class Dialogue:
         return self._kept
 
     def _ask_mounting(self, before: Mounting | None) -> Mounting:
-        self._screen.heading(self._say("mounting"))
+        self._screen.heading(say("mounting"))
         numbers = {}
         for name, (least, most) in RULES.items():
             usual = int(getattr(before, name)) if before else USUAL[name]
-            numbers[name] = self._screen.number(self._say(name), least, most, usual)
-        sensor = self._screen.text(self._say("sensor"), before.sensor if before else "")
+            numbers[name] = self._screen.number(say(name), least, most, usual)
+        sensor = self._screen.text(say("sensor"), before.sensor if before else "")
         return Mounting(numbers["height_mm"], numbers["spacing_mm"], numbers["width_mm"], sensor[:80])
 
     def _align(self, seconds: float) -> Alignment | None:
         """Quiet with nobody in the door, and then both beams broken by one who walks: None if skipped."""
-        say, screen = self._say, self._screen
+        screen = self._screen
         screen.heading(say("alignment"))
         while True:
             screen.line(say("alignment_do", seconds=seconds))
@@ -203,11 +201,11 @@ class Dialogue:
         for i, barrier in enumerate(self._barriers):
             for beam, name in enumerate(BEAMS):
                 if found.changes[i][beam] > CHATTER:
-                    what = self._say(f"chatter_{name}", n=found.changes[i][beam])
+                    what = say(f"chatter_{name}", n=found.changes[i][beam])
                 elif found.beams[i] >> beam & 1:
-                    what = self._say(f"broken_{name}")
+                    what = say(f"broken_{name}")
                 elif found.unseen and found.unseen[i] >> beam & 1:
-                    what = self._say(f"unseen_{name}")
+                    what = say(f"unseen_{name}")
                 else:
                     continue
                 complaints.append((barrier, what))
@@ -240,7 +238,7 @@ class Dialogue:
         beams: Mapping[int, int] = {}
         try:
             self._look_at_beams()
-            self._screen.line(self._say("alignment_walk"))
+            self._screen.line(say("alignment_walk"))
             while (any(unseen.values()) or any(beams.values())) and self._screen.typed(ALIGN_EVERY_S) is None:
                 beams, changes = self._look_at_beams()
                 unseen = {n: left & ~_changed(changes[n]) for n, left in unseen.items()}
@@ -261,8 +259,8 @@ class Dialogue:
             for beam, name in enumerate(BEAMS)
             if self._beams[barrier] >> beam & 1
         }
-        beams = ", ".join(self._say(f"seen_{name}", mark=mark) for name, mark in marks.items())
-        return self._say("alignment_seen", barrier=barrier, beams=beams)
+        beams = ", ".join(say(f"seen_{name}", mark=mark) for name, mark in marks.items())
+        return say("alignment_seen", barrier=barrier, beams=beams)
 
     def _look_at_beams(self) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
         """By barrier: bits of the beams that are broken now, and the changes of each since the look before."""
@@ -271,7 +269,7 @@ class Dialogue:
         return {n: int(told["beams"][n]) for n in self._barriers}, changes
 
     def _walk(self, step: Step) -> StepResult:
-        say, screen = self._say, self._screen
+        screen = self._screen
         while True:
             self._forget()
             screen.line(say(step.id + "_do", **msgspec.structs.asdict(step)))
@@ -300,13 +298,12 @@ class Dialogue:
         people = found.people_in + found.people_out
         values = {"people": people, "right": found.right, "missed": found.missed, "extra": found.extra}
         if found.passed is None:
-            return self._say("noted", counted=found.counted.total, people=people)
+            return say("noted", counted=found.counted.total, people=people)
         if people:
-            return self._say("good" if found.passed else "bad", **values)
-        return self._say("good_none" if found.passed else "bad_none", **values)
+            return say("good" if found.passed else "bad", **values)
+        return say("good_none" if found.passed else "bad_none", **values)
 
     def _tally(self) -> Tally | None:
-        say = self._say
         self._screen.heading(say("tally"))
         while True:
             self._screen.line(say("tally_do"))
@@ -343,19 +340,17 @@ class Dialogue:
     def _count_totals(self) -> tuple[tuple[int, int], Counted, float]:
         """(people in and out by hand, what the node counted, minutes)"""
         began = time.monotonic()
-        self._screen.line(
-            self._say("tally_running", time=dt.datetime.now().astimezone().strftime("%H:%M:%S"))
-        )
+        self._screen.line(say("tally_running", time=dt.datetime.now().astimezone().strftime("%H:%M:%S")))
 
         def show() -> None:
             self._count()
-            self._screen.status(self._say("tally_time", minutes=int((time.monotonic() - began) / 60)))
+            self._screen.status(say("tally_time", minutes=int((time.monotonic() - began) / 60)))
 
         self._screen.answer(show)
         minutes = (time.monotonic() - began) / 60
         counted = self._settle()
-        n_in = self._screen.number(self._say("tally_in"), 0, 100_000)
-        return (n_in, self._screen.number(self._say("tally_out"), 0, 100_000)), counted, minutes
+        n_in = self._screen.number(say("tally_in"), 0, 100_000)
+        return (n_in, self._screen.number(say("tally_out"), 0, 100_000)), counted, minutes
 
     def _count_keys(self) -> tuple[tuple[int, int], Counted, float]:
         """As _count_totals, with a key for each person."""
@@ -363,12 +358,12 @@ class Dialogue:
         pressed: list[str] = []
         key = ""
         with self._screen.keyboard.single_keys():  # before it is said: a key that came first would be lost
-            self._screen.line(self._say("tally_keys"))
+            self._screen.line(say("tally_keys"))
             while key != "q":
                 self._count(0.02)
                 minutes = (time.monotonic() - began) / 60
                 n_in, n_out = pressed.count("i"), pressed.count("o")
-                self._screen.status(self._say("tally_live", minutes=f"{minutes:.1f}", n_in=n_in, n_out=n_out))
+                self._screen.status(say("tally_live", minutes=f"{minutes:.1f}", n_in=n_in, n_out=n_out))
                 key = self._screen.keyboard.key(0.05)
                 if key in ("i", "o"):
                     pressed.append(key)

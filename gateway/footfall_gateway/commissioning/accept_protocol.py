@@ -5,14 +5,14 @@ import datetime as dt
 import msgspec
 
 from footfall_gateway.commissioning import acceptance
-from footfall_gateway.commissioning.accept_words import Say
+from footfall_gateway.commissioning.accept_words import say, with_decimal_sign
 from footfall_gateway.commissioning.acceptance import Acceptance, Counted
 from footfall_gateway.settings import Settings
 
 __all__ = ["local_time", "protocol", "share"]
 
 
-def protocol(one: Acceptance, settings: Settings, say: Say) -> str:
+def protocol(one: Acceptance, settings: Settings) -> str:
     """The acceptance on one page, as Markdown."""
     titles = {site.id: site.title for site in settings.sites}
     lines = [
@@ -20,7 +20,7 @@ def protocol(one: Acceptance, settings: Settings, say: Say) -> str:
         "",
         f"## {say('title', door=one.door, site=titles.get(one.site, one.site))}",
         "",
-        f"**{say(one.result)}**: {share(one, say)}",
+        f"**{say(one.result)}**: {share(one)}",
         "",
         f"- {say('when')}: {local_time(one.begun_utc)}"
         + (f" ... {local_time(one.finished_utc)}" if one.finished_utc else ""),
@@ -45,7 +45,7 @@ def protocol(one: Acceptance, settings: Settings, say: Say) -> str:
             lines.append(f"| {name} | {true} | | {say('not_done' if found is None else 'skipped')} |")
         else:
             lines.append(
-                f"| {name} | {true} | {_counted(found.counted, one)} | {_verdict_word(found.passed, say)} |"
+                f"| {name} | {true} | {_counted(found.counted, one)} | {_verdict_word(found.passed)} |"
             )
     if one.tally is None:
         lines.append(f"| {say('tally')} | | | {say('not_done')} |")
@@ -53,7 +53,7 @@ def protocol(one: Acceptance, settings: Settings, say: Say) -> str:
         row = say("tally_row", minutes=one.tally.minutes)
         true = f"{one.tally.people_in} / {one.tally.people_out}"
         lines.append(
-            f"| {row} | {true} | {_counted(one.tally.counted, one)} | {_verdict_word(one.tally.passed, say)} |"
+            f"| {row} | {true} | {_counted(one.tally.counted, one)} | {_verdict_word(one.tally.passed)} |"
         )
     todo = acceptance.advice(one)
     if todo:
@@ -62,10 +62,10 @@ def protocol(one: Acceptance, settings: Settings, say: Say) -> str:
     return "\n".join(lines)
 
 
-def share(one: Acceptance, say: Say) -> str:
+def share(one: Acceptance) -> str:
     if not one.of or one.low is None or one.high is None:
         return say("not_done")
-    return say.number(
+    return with_decimal_sign(
         say(
             "share",
             right=one.right,
@@ -81,7 +81,7 @@ def _counted(counted: Counted, one: Acceptance) -> str:
     return str(counted.total) if one.single_beam else f"{counted.n_in} / {counted.n_out}"
 
 
-def _verdict_word(passed: bool | None, say: Say) -> str:  # noqa: FBT001 - what it is about
+def _verdict_word(passed: bool | None) -> str:  # noqa: FBT001 - what it is about
     return say("only_noted") if passed is None else say("ok" if passed else "not_ok")
 
 

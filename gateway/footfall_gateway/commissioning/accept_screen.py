@@ -5,7 +5,7 @@ from collections.abc import Callable
 import click
 from rich.console import Console
 
-from footfall_gateway.commissioning.accept_words import Say
+from footfall_gateway.commissioning.accept_words import say
 from footfall_gateway.commissioning.keyboard import Keyboard, StoppedError
 
 __all__ = ["LOOK_S", "Screen"]
@@ -16,8 +16,7 @@ LOOK_S = 0.2  # between two looks at the keyboard
 class Screen:
     """Says and asks in one language. `keyboard` is open to whoever needs single keys."""
 
-    def __init__(self, say: Say) -> None:
-        self.say = say
+    def __init__(self) -> None:
         self.keyboard = Keyboard()
         self._console = Console(highlight=False, soft_wrap=True)
         self._live = self._console.is_terminal
@@ -70,11 +69,11 @@ class Screen:
         """Whether the answer is s, which is then confirmed."""
         if self.answer().lower() != "s":
             return False
-        self.line(self.say("skipped"))
+        self.line(say("skipped"))
         return True
 
     def yes(self, question: str) -> bool:
-        self._console.print(question + self.say("yes_no"), markup=False, end="")
+        self._console.print(question + say("yes_no"), markup=False, end="")
         return self.answer().lower().startswith(("y", "j"))
 
     def text(self, what: str, usual: str = "") -> str:
@@ -87,4 +86,4 @@ class Screen:
             text = self.text(what, "" if usual is None else str(usual))
             if text.isdigit() and least <= int(text) <= most:
                 return int(text)
-            self.line(self.say("a_number", least=least, most=most))
+            self.line(say("a_number", least=least, most=most))

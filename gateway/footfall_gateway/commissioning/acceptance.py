@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from footfall_gateway.commissioning import CommissioningError
+from footfall_gateway.commissioning.language import tr, why
 
 __all__ = [
     "SCHEMA",
@@ -331,8 +332,8 @@ def keep(data: Path, one: Acceptance) -> Path:
         beside.replace(path)
     except OSError as error:
         raise CommissioningError(
-            f"{path}: cannot be written ({(error.strerror or str(error)).lower()})",
-            "Run this as the user that the gateway runs as, or name another folder in [gateway] data.",
+            tr("{path}: cannot be written ({why})", path=path, why=why(error)),
+            tr("Run this as the user that the gateway runs as, or name another folder in [gateway] data."),
         ) from error
     return path
 
@@ -348,14 +349,20 @@ def read(path: Path) -> Acceptance:
             and values["schema"] > SCHEMA
         ):
             raise CommissioningError(
-                f"{path}: was written by a later version of footfall (schema {values['schema']}, this one knows {SCHEMA})"
+                tr(
+                    "{path}: was written by a later version of footfall (schema {schema}, this one knows {SCHEMA})",
+                    path=path,
+                    schema=values["schema"],
+                    SCHEMA=SCHEMA,
+                )
             )
         return msgspec.json.decode(raw, type=Acceptance)
     except OSError as error:
-        raise CommissioningError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise CommissioningError(f"{path}: {why(error)}") from error
     except msgspec.DecodeError as error:
         raise CommissioningError(
-            f"{path}: is no acceptance ({error})", "Move it away, or put it back from a backup."
+            tr("{path}: is no acceptance ({error})", path=path, error=error),
+            tr("Move it away, or put it back from a backup."),
         ) from error
 
 

@@ -16,7 +16,17 @@ from footfall_gateway.commissioning.german import GERMAN, TOLD
 if TYPE_CHECKING:
     import click
 
-__all__ = ["LANGUAGES", "current", "language_option", "marked", "of_this_computer", "speak", "told", "tr"]
+__all__ = [
+    "LANGUAGES",
+    "current",
+    "language_option",
+    "marked",
+    "of_this_computer",
+    "speak",
+    "told",
+    "tr",
+    "why",
+]
 
 LANGUAGES = ("en", "de")
 NUMBERS = (
@@ -98,6 +108,13 @@ def told(words: str) -> str:
             values = found.groupdict()
             return german.format(**{k: told(v) if k == "words" else v for k, v in values.items()})
     return words
+
+
+def why(error: OSError) -> str:
+    """What the operating system says, as it stands within a sentence."""
+    text = error.strerror or str(error)
+    german = told(text)
+    return german if german != text else text.lower()
 
 
 @functools.cache

@@ -33,7 +33,7 @@ from footfall_core import topic
 from footfall_core.payload import MAX_BATCH_BYTES, VERSION, PayloadError
 from footfall_core.record import FAULT, PASSAGE
 from footfall_gateway.commissioning import CommissioningError, ports
-from footfall_gateway.commissioning.language import tr
+from footfall_gateway.commissioning.language import told, tr
 from footfall_gateway.ingest import BadRecord, read_batch
 from footfall_gateway.link_mqtt import ENDED_AT_ONCE, failure, identify, refusal
 from footfall_gateway.link_serial import Lines, decode_line, encode_line
@@ -590,7 +590,7 @@ def _connected(
         client: paho.Client, _data: object, _flags: object, code: ReasonCode, _properties: object
     ) -> None:
         if code.is_failure:
-            problems.append(refusal(code, settings))
+            problems.append(told(refusal(code, settings)))
             subscribed.set()
             return
         client.subscribe([(wanted, 1) for wanted in subscriptions])
@@ -613,7 +613,7 @@ def _connected(
         _client: paho.Client, _data: object, _flags: object, code: ReasonCode, _properties: object
     ) -> None:
         if not subscribed.is_set():
-            problems.append(ENDED_AT_ONCE)
+            problems.append(told(ENDED_AT_ONCE))
             subscribed.set()
         elif code.is_failure:
             lost(tr("connection lost ({why}); start again", why=str(code).lower()))
@@ -625,7 +625,7 @@ def _connected(
     try:
         client.connect(settings.host, settings.effective_port)
     except (OSError, ValueError) as error:
-        raise NodeError(f"{where}: {failure(error, settings)}") from error
+        raise NodeError(f"{where}: {told(failure(error, settings))}") from error
     client.loop_start()
     if not subscribed.wait(CONNECT_S):
         problems.append(tr("accepts the connection, but does not answer; is this port an MQTT broker's?"))

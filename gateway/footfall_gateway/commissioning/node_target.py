@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from footfall_gateway.cli import config_option
+from footfall_gateway.commissioning.language import tr
 from footfall_gateway.commissioning.node_link import MqttLink, NodeError, NodeLink, UsbLink
 from footfall_gateway.commissioning.ports import candidates
 from footfall_gateway.outage import spoken
@@ -48,7 +49,9 @@ class Target:
         settings = self.settings()
         if self.name is not None and settings is not None:
             if settings.mqtt is None:
-                raise NodeError(f"{self.config}: has no [mqtt]; reach the node over USB: --port")
+                raise NodeError(
+                    tr("{config}: has no [mqtt]; reach the node over USB: --port", config=self.config)
+                )
             return MqttLink(settings.mqtt, settings.mqtt_password, self.name, since=last_heard(settings))
         boards = [port.device for port in candidates()]
         if self.name is not None:
@@ -56,10 +59,18 @@ class Target:
         if len(boards) == 1:
             return UsbLink(boards[0])
         if boards:
-            raise NodeError(f"{len(boards)} boards on USB: {', '.join(boards)}; say which one: --port")
+            raise NodeError(
+                tr(
+                    "{count} boards on USB: {boards}; say which one: --port",
+                    count=len(boards),
+                    boards=", ".join(boards),
+                )
+            )
         raise NodeError(
-            "no board on USB, and no node named; plug one in (with a cable that has data lines), or name a node and the gateway's "
-            "settings: footfall node info ff-3c71bf4a --config footfall.toml"
+            tr(
+                "no board on USB, and no node named; plug one in (with a cable that has data lines), or name a node and the gateway's "
+                "settings: footfall node info ff-3c71bf4a --config footfall.toml"
+            )
         )
 
 
@@ -81,7 +92,7 @@ def target_options(command: _C) -> _C:
 def _named(link: UsbLink, name: str | None) -> UsbLink:
     if name is not None and link.name != name:
         link.close()
-        raise NodeError(f"{link.port}: this is {link.name}, not {name}")
+        raise NodeError(tr("{port}: this is {node}, not {name}", port=link.port, node=link.name, name=name))
     return link
 
 
@@ -95,8 +106,13 @@ def _found_on_usb(name: str, boards: Sequence[str], config: Path) -> UsbLink:
             return link
         link.close()
     raise NodeError(
-        f"{name} is on none of the USB ports ({', '.join(boards) or 'no board found'}), and there is no {config} that names a broker; "
-        "give --config or --port"
+        tr(
+            "{name} is on none of the USB ports ({boards}), and there is no {config} that names a broker; "
+            "give --config or --port",
+            name=name,
+            boards=", ".join(boards) or tr("no board found"),
+            config=config,
+        )
     )
 
 
@@ -114,7 +130,7 @@ def last_heard(settings: Settings) -> Callable[[str], str | None]:
         except (LedgerError, OSError):
             return None
         if not heard:
-            return "no record of it came so far"
-        return f"its last records came {spoken(time.time() - max(heard) / 1000)} ago"
+            return tr("no record of it came so far")
+        return tr("its last records came {ago} ago", ago=spoken(time.time() - max(heard) / 1000))
 
     return since
