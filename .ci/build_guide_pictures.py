@@ -116,13 +116,17 @@ def status(folder: Path) -> None:
 
 
 def align(folder: Path) -> None:
-    """Somebody waves a hand through the outer beam while it is being aimed."""
-    with door(folder) as node:
-        node.board.schedule_edges(
-            [(node.timeline.now_ms() + 4000, 32, 1), (node.timeline.now_ms() + 5500, 32, 0)]
-        )
-        said = footfall("node", "align", NODE, "--config", "footfall.toml", "--seconds", "8", folder=folder)
-    draw("align", f"footfall node align {NODE} --config footfall.toml", said)
+    """Somebody waves a hand through the outer beam while it is being aimed; in each language."""
+    for language in ("de", "en"):
+        here = folder / language
+        here.mkdir()
+        with door(here) as node:
+            node.board.schedule_edges(
+                [(node.timeline.now_ms() + 4000, 32, 1), (node.timeline.now_ms() + 5500, 32, 0)]
+            )
+            options = ("--config", "footfall.toml", "--seconds", "8", "--language", language)
+            said = footfall("node", "align", NODE, *options, folder=here)
+        draw(f"align.{language}", f"footfall node align {NODE} --config footfall.toml", said)
 
 
 class Typist:

@@ -1,4 +1,4 @@
-"""In which language commands speak, and that nothing that `footfall flash` and `footfall accept` can say lacks its German.
+"""In which language commands speak, and that nothing that `footfall flash`, `accept` and `node` can say lacks its German.
 
 The sentences are taken from the sources, so that a new one without German is seen here.
 """
@@ -53,7 +53,7 @@ def imported(module: str, seen: set[str]) -> set[str]:
     return seen
 
 
-COMMANDS = ("flash_cli", "accept_cli")
+COMMANDS = ("flash_cli", "accept_cli", "node_cli")
 MODULES = sorted(set().union(*(imported(command, set()) for command in COMMANDS)) - {"german", "language"})
 
 
@@ -107,7 +107,7 @@ def test_what_stands_before_and_behind_a_sentence_is_the_same_in_german():
         assert re.findall(r"\[/?[a-z ]*\]", english) == re.findall(r"\[/?[a-z ]*\]", said)
         for typed in (
             r"--[a-z][a-z-]+",
-            r"footfall (?:flash|node|run|update)[ a-z]*",
+            r"footfall (?:flash|run|update|node)\b(?: (?:info|list|send|shell))?",
             r"`[^`]+`",
             r"sudo \w+",
             r"(?<!\.)\b\w+\.(?:toml|md|txt)",
@@ -140,7 +140,7 @@ def test_nobody_is_addressed_and_no_inch_marks_are_quotation_marks(table):
 TO_PROGRAMS = {"run", "_run", "exec_raw_no_follow", "compile", "search", "findall", "option", "command", "Thread",
     "ValueError",
     "config_option", "removesuffix"}  # fmt: skip
-PROGRAMS = {"_LOOK", "_TOOLS", "_SIGNS", "_RAW", "code"}
+PROGRAMS = {"longer", "restart", "_LOOK", "_TOOLS", "_SIGNS", "_RAW", "code"}
 IN_FILES = ("barrier =", "valid_from =", "node =", "role =", "[[serial]]")  # of footfall.toml
 
 
@@ -216,17 +216,23 @@ REASONS = [
 
 
 def raised(path: str, error: str) -> Iterator[str]:
-    """What stands last in the errors of this name."""
+    """What is said in calls of this name."""
     for node in ast.walk(ast.parse((FIRMWARE / path).read_text("utf-8"))):
         if called(node) == error:
-            yield from (one.value for one in ast.walk(node.args[-1]) if isinstance(one, ast.Constant) and isinstance(one.value, str) and " " in one.value.strip())  # fmt: skip
+            texts = [one.value for arg in node.args for one in ast.walk(arg) if isinstance(one, ast.Constant)]
+            yield from (text for text in texts if isinstance(text, str) and " " in text.strip())
 
 
 BROKER = [text for text in raised("node/mqtt.py", "MqttError") if text != "broker refused "]
+REFUSED = [
+    text
+    for path in ("node/commands.py", "node/connect.py", "app.py")
+    for text in [*raised(path, "ValueError"), *raised(path, "give_up")]
+]
 EXPECTED = [text for path in ("node/config.py", "node/limits.py") for text in raised(path, "SettingError")]
 
 
-@pytest.mark.parametrize("text", dict.fromkeys([*SELF_TEST, *WIFI, *BROKER, *REASONS]))
+@pytest.mark.parametrize("text", dict.fromkeys([*SELF_TEST, *WIFI, *BROKER, *REASONS, *REFUSED]))
 def test_what_a_node_says_of_itself_has_its_german(text, german_spoken):
     said = shown(("town" if text.startswith(":") else "") + text)
     assert told(said) != said
@@ -301,6 +307,7 @@ def test_what_a_node_says_is_found():
     assert len(WIFI) > 5
     assert len(BROKER) > 8
     assert len(REASONS) > 4
+    assert len(REFUSED) > 6
     assert len(EXPECTED) > 7
 
 
@@ -362,7 +369,7 @@ def test_a_command_speaks_the_language_that_is_asked_for_and_no_longer_than_it_r
 
 
 def test_the_commands_choose_it_in_the_same_way():
-    for module in COMMANDS:
+    for module in ("flash_cli", "accept_cli", "node_cli", "node_target"):
         source = (FOLDER / f"{module}.py").read_text("utf-8")
-        assert "@language_option" in source
+        assert "language_option" in source
         assert '"--language"' not in source

@@ -14,12 +14,14 @@ from typing import Any, Self
 import click
 
 from footfall_core.payload import VERSION
+from footfall_gateway.commissioning.language import told as in_words
+from footfall_gateway.commissioning.language import tr
+from footfall_gateway.commissioning.language import why as in_short
 from footfall_gateway.commissioning.node_link import MqttLink, NoAnswerError, NodeError, NodeLink
 from footfall_gateway.commissioning.node_target import Target
 from footfall_gateway.commissioning.node_words import PANEL, connection_words, settable
 from footfall_gateway.node_config import content_of
 from footfall_gateway.settings import places_of
-from footfall_gateway.toml_reader import reason
 
 __all__ = ["Connection", "await_connection", "configure", "refuse_if_managed", "wait_until_back"]
 
@@ -50,10 +52,10 @@ class Connection:
     ) -> Self | None:
         """What the options say, or None where they say nothing. click.UsageError where they cannot be meant so."""
         if wifi is None and wifi_password_file is not None:
-            raise click.UsageError("--wifi-password-file: which WiFi? expected --wifi too")
+            raise click.UsageError(tr("--wifi-password-file: which WiFi? expected --wifi too"))
         if broker is None and (broker_user is not None or broker_password_file is not None):
             raise click.UsageError(
-                "--broker-user and --broker-password-file: which broker? expected --broker too"
+                tr("--broker-user and --broker-password-file: which broker? expected --broker too")
             )
         if wifi is None and broker is None:
             return None
@@ -72,7 +74,7 @@ class Connection:
             items["wifi"] = {
                 "ssid": self.wifi,
                 "password": self.wifi_password
-                or _ask(f"Password of the WiFi {self.wifi} (Enter: an open one)", default=""),
+                or _ask(tr("Password of the WiFi {ssid} (Enter: an open one)", ssid=self.wifi), default=""),
             }
         if self.broker is not None:
             host, port = self.broker
@@ -80,7 +82,9 @@ class Connection:
             if self.broker_user is not None:
                 items["mqtt"]["user"] = self.broker_user
             if self.broker_password is not None or self.broker_user is not None:
-                items["mqtt"]["password"] = self.broker_password or _ask(f"Password at the broker {host}")
+                items["mqtt"]["password"] = self.broker_password or _ask(
+                    tr("Password at the broker {host}", host=host)
+                )
         return items
 
 
@@ -104,7 +108,11 @@ def wait_until_back(target: Target, boot_before: int, within_s: float = BACK_WIT
             time.sleep(0.5)
     why = f" ({problem})" if problem else ""
     raise NodeError(
-        f"it did not come back within {within_s:.0f} s{why}; look at its status lamp, or at its console over USB"
+        tr(
+            "it did not come back within {within_s:.0f} s{why}; look at its status lamp, or at its console over USB",
+            within_s=within_s,
+            why=why,
+        )
     )
 
 
@@ -114,15 +122,27 @@ def configure(link: NodeLink, told: Mapping[str, Any], changes: Sequence[str]) -
     for change in changes:
         key, equals, text = change.partition("=")
         if not equals:
-            raise click.UsageError(f"--set {change}: expected KEY=VALUE")
+            raise click.UsageError(tr("--set {change}: expected KEY=VALUE", change=change))
         if key not in present:
             near = difflib.get_close_matches(key, present, n=1)
-            hint = f', did you mean "{near[0]}"?' if near else f"; there is {', '.join(present)}"
-            raise click.UsageError(f"--set {change}: {link.name} has no {key} that can be set{hint}")
+            hint = (
+                tr(', did you mean "{near}"?', near=near[0])
+                if near
+                else tr("; there is {known}", known=", ".join(present))
+            )
+            raise click.UsageError(
+                tr(
+                    "--set {change}: {node} has no {key} that can be set{hint}",
+                    change=change,
+                    node=link.name,
+                    key=key,
+                    hint=hint,
+                )
+            )
         try:
             present[key] = int(text)
         except ValueError:
-            raise click.UsageError(f"--set {change}: expected a whole number") from None
+            raise click.UsageError(tr("--set {change}: expected a whole number", change=change)) from None
     revision = int(told["rev"]) + 1
     barriers: list[dict[str, int]] = [{} for _ in told["barriers"]]
     for key, value in present.items():
@@ -136,20 +156,31 @@ def configure(link: NodeLink, told: Mapping[str, Any], changes: Sequence[str]) -
     while time.monotonic() < until:
         now = link.command("info")
         if int(now["rev"]) == revision:
-            click.echo(f"{link.name}: has configuration {revision}")
+            click.echo(tr("{node}: has configuration {revision}", node=link.name, revision=revision))
             return
         if now.get("config_error") and now["config_error"] != refused_before:
             raise NodeError(
-                f"{link.name} refuses it and keeps configuration {now['rev']}: {now['config_error']}"
+                tr(
+                    "{node} refuses it and keeps configuration {revision}: {words}",
+                    node=link.name,
+                    revision=now["rev"],
+                    words=in_words(now["config_error"]),
+                )
             )
         time.sleep(0.3)
     way_out = (
-        f"; may this user write footfall/1/{link.name}/config (the broker's access list)?"
+        tr("; may this user write footfall/1/{node}/config (the broker's access list)?", node=link.name)
         if isinstance(link, MqttLink)
         else ""
     )
     raise NodeError(
-        f"{link.name} did not take configuration {revision} within {CONFIG_WITHIN_S:.0f} s{way_out}"
+        tr(
+            "{node} did not take configuration {revision} within {CONFIG_WITHIN_S:.0f} s{way_out}",
+            node=link.name,
+            revision=revision,
+            CONFIG_WITHIN_S=CONFIG_WITHIN_S,
+            way_out=way_out,
+        )
     )
 
 
@@ -161,8 +192,13 @@ def refuse_if_managed(target: Target, link: NodeLink) -> None:
     managed = content_of(settings, places_of(settings), link.name, time.time_ns() // 1_000_000)
     if managed:
         raise NodeError(
-            f"{link.name} gets its configuration from {settings.path} ({', '.join(managed)}), and the gateway would put it back: change "
-            "it there ([[node]], [[question]]) and restart footfall run"
+            tr(
+                "{node} gets its configuration from {path} ({what}), and the gateway would put it back: change "
+                "it there ([[node]], [[question]]) and restart footfall run",
+                node=link.name,
+                path=settings.path,
+                what=", ".join(managed),
+            )
         )
 
 
@@ -177,23 +213,39 @@ def await_connection(target: Target, before: Mapping[str, Any], within_s: int, *
         except NodeError:
             if over_broker and moved:
                 click.echo(
-                    f"{before['node']}: no longer at this broker; it is at the new one, or back here soon with connect_error. "
-                    "footfall node info over USB tells"
+                    tr(
+                        "{node}: no longer at this broker; it is at the new one, or back here soon with connect_error. "
+                        "footfall node info over USB tells",
+                        node=before["node"],
+                    )
                 )
                 return
             raise
         if told.get("connect_error"):
             raise NodeError(
-                f"{before['node']}: the new connection was given up, the old one is used again: {told['connect_error']}"
+                tr(
+                    "{node}: the new connection was given up, the old one is used again: {words}",
+                    node=before["node"],
+                    words=in_words(told["connect_error"]),
+                )
             )
         if not told.get("trial"):
             click.echo(
-                f"{before['node']}: the gateway was reached, the new connection is kept ({connection_words(told['net'])})"
+                tr(
+                    "{node}: the gateway was reached, the new connection is kept ({connection})",
+                    node=before["node"],
+                    connection=connection_words(told["net"]),
+                )
             )
             return
         boot = int(told["boot"]) - 1
         time.sleep(1.0)
-    raise NodeError(f"{before['node']}: not heard of the trial's end; footfall node info shows connect_error")
+    raise NodeError(
+        tr(
+            "{node}: not heard of the trial's end; footfall node info shows connect_error",
+            node=before["node"],
+        )
+    )
 
 
 def _password_in(file: Path) -> str:
@@ -201,11 +253,11 @@ def _password_in(file: Path) -> str:
         with file.open("rb") as opened:
             text = opened.read(MAX_PASSWORD_BYTES + 1).decode("utf-8-sig").strip()
     except OSError as error:
-        raise click.UsageError(f"{file}: cannot be read: {reason(error)}") from None
+        raise click.UsageError(tr("{file}: cannot be read: {why}", file=file, why=in_short(error))) from None
     except UnicodeDecodeError:
         text = ""
     if not text or not text.isprintable() or len(text) > MAX_PASSWORD_BYTES:
-        raise click.UsageError(f"{file}: expected the password as its only line")
+        raise click.UsageError(tr("{file}: expected the password as its only line", file=file))
     return text
 
 
@@ -218,5 +270,5 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
         return str(ipaddress.ip_address(text)), None
     host, colon, port = text.partition(":")
     if not re.fullmatch(HOST, host) or (colon and not (port.isdecimal() and 1 <= int(port) <= 65535)):
-        raise click.UsageError(f"--broker {text}: expected HOST or HOST:PORT")
+        raise click.UsageError(tr("--broker {text}: expected HOST or HOST:PORT", text=text))
     return host, int(port) if colon else None

@@ -15,6 +15,8 @@ import click
 from click.core import ParameterSource
 
 from footfall_gateway.cli import config_option
+from footfall_gateway.commissioning.language import language_option, tr
+from footfall_gateway.commissioning.language import told as in_words
 from footfall_gateway.commissioning.node_change import (
     Connection,
     await_connection,
@@ -59,14 +61,15 @@ def node() -> None:
 
 @node.command("list")
 @config_option("The gateway's settings: also list what its broker knows.")
+@language_option
 @click.pass_context
 def list_nodes(ctx: click.Context, config: Path) -> None:
     """Show the nodes on USB, and those that the broker knows."""
     target = Target(None, None, config, ctx.get_parameter_source("config") is not ParameterSource.DEFAULT)
     boards = candidates()
-    click.echo("USB" if boards else "USB: no board")
+    click.echo("USB" if boards else tr("USB: no board"))
     for board in boards:
-        click.echo(f"  {board.device}  asking …", nl=False)
+        click.echo(tr("  {device}  asking …", device=board.device), nl=False)
         try:
             with UsbLink(board.device, greet_s=LIST_GREET_S) as link:
                 words = summary_line(
@@ -78,7 +81,7 @@ def list_nodes(ctx: click.Context, config: Path) -> None:
     settings = target.settings()
     if settings is None or settings.mqtt is None:
         return
-    click.echo(f"broker {settings.mqtt.host}:{settings.mqtt.effective_port}")
+    click.echo(tr("broker {host}:{port}", host=settings.mqtt.host, port=settings.mqtt.effective_port))
     states = retained_states(settings.mqtt, settings.mqtt_password)
     since = last_heard(settings)
     for name, state in sorted(states.items()):
@@ -87,9 +90,11 @@ def list_nodes(ctx: click.Context, config: Path) -> None:
     named |= {terminal.node for site in settings.sites for terminal in site.terminals}
     missing = named - set(states)
     for name in sorted(missing):
-        click.echo(f"  {name}  in {config}, but the broker has never heard of it")
+        click.echo(
+            tr("  {name}  in {config}, but the broker has never heard of it", name=name, config=config)
+        )
     if not states and not missing:
-        click.echo("  it knows no node")
+        click.echo(tr("  it knows no node"))
 
 
 @node.command()
@@ -115,7 +120,7 @@ def logs(target: Target, *, follow: bool, crash: bool) -> None:
         text, since = link.log(of="crash" if crash else "console")
         _show_lines(text)
         if crash and not text:
-            click.echo("no crash is kept")
+            click.echo(tr("no crash is kept"))
         if follow and not crash:
             _follow(link, boot, since)
 
@@ -138,7 +143,10 @@ def _follow(link: NodeLink, boot: int, since: int) -> NoReturn:
             text, since = link.log(since)
         except (NoAnswerError, OfflineError):
             if not away:
-                click.echo(f"{link.name}: away for the moment; its lines follow when it is back", err=True)
+                click.echo(
+                    tr("{node}: away for the moment; its lines follow when it is back", node=link.name),
+                    err=True,
+                )
             away = True
         else:
             away = False
@@ -156,7 +164,7 @@ def identify(target: Target) -> None:
     """Flash the node's lamps for 10 s."""
     with target.open() as link:
         link.command("identify")
-        click.echo(f"{link.name}: its lamps flash for 10 s")
+        click.echo(tr("{node}: its lamps flash for 10 s", node=link.name))
 
 
 @node.command()
@@ -198,9 +206,16 @@ def reboot(target: Target) -> None:
     with target.open() as link:
         before = int(link.command("info")["boot"])
         link.command("reboot")
-        click.echo(f"{link.name}: restarts …")
+        click.echo(tr("{node}: restarts …", node=link.name))
     after = wait_until_back(target, before)
-    click.echo(f"{after['node']}: back, boot {after['boot']} ({after['cause']})")
+    click.echo(
+        tr(
+            "{node}: back, boot {boot} ({cause})",
+            node=after["node"],
+            boot=after["boot"],
+            cause=in_words(after["cause"]),
+        )
+    )
 
 
 @node.command()
@@ -211,15 +226,23 @@ def shell(target: Target) -> None:
     The prompt is mpremote's: leave it with Ctrl-]. Then the node restarts and counts again.
     """
     if target.port is None and target.name is not None and target.settings() is not None:
-        raise NodeError("a prompt needs the USB cable: footfall node shell --port PORT")
+        raise NodeError(tr("a prompt needs the USB cable: footfall node shell --port PORT"))
     with target.open() as link:
         if not isinstance(link, UsbLink):
-            raise NodeError("a prompt needs the USB cable: footfall node shell --port PORT")
+            raise NodeError(tr("a prompt needs the USB cable: footfall node shell --port PORT"))
         port, name = link.port, link.name
     if importlib.util.find_spec("mpremote") is None:
-        raise NodeError(f"mpremote, which shows the prompt, is not installed: {how_to_install('flash')}")
+        raise NodeError(
+            tr(
+                "mpremote, which shows the prompt, is not installed: {command}",
+                command=how_to_install("flash"),
+            )
+        )
     click.echo(
-        f"{name}: COUNTING STOPS NOW. Leave the prompt with Ctrl-]; then the node restarts and counts again."
+        tr(
+            "{name}: COUNTING STOPS NOW. Leave the prompt with Ctrl-]; then the node restarts and counts again.",
+            name=name,
+        )
     )
     longer = f"try:\n import machine; machine.WDT(timeout={WATCHDOG_MS})\nexcept Exception: pass"
     try:
@@ -233,14 +256,21 @@ def shell(target: Target) -> None:
             capture_output=True,
         )
     if done.returncode and not Path(port).exists():
-        raise NodeError(f"{port}: unplugged. Once it is plugged in again the node starts, and counts")
+        raise NodeError(
+            tr("{port}: unplugged. Once it is plugged in again the node starts, and counts", port=port)
+        )
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["without a word"])[-1]
         raise NodeError(
-            f"the prompt has ended ({said}). The node was told to restart: see that it counts with footfall node info, or press "
-            "its reset button"
+            tr(
+                "the prompt has ended ({said}). The node was told to restart: see that it counts with footfall node info, or press "
+                "its reset button",
+                said=said,
+            )
         )
-    click.echo(f"{name}: restarts; footfall node info --port {port} shows whether it counts")
+    click.echo(
+        tr("{name}: restarts; footfall node info --port {port} shows whether it counts", name=name, port=port)
+    )
 
 
 @node.command()
@@ -297,12 +327,18 @@ def config(
             return
         if isinstance(link, MqttLink) and not told["net"].get("tls"):
             click.echo(
-                "note: this goes to the node over a broker without TLS; whoever listens there can read it",
+                tr(
+                    "note: this goes to the node over a broker without TLS; whoever listens there can read it"
+                ),
                 err=True,
             )
         wanted = connection.asked()
         link.command("connect", trial_s=within_s, **wanted)
         click.echo(
-            f"{link.name}: tries it after a restart; if no gateway answers within {within_s} s the old connection comes back"
+            tr(
+                "{node}: tries it after a restart; if no gateway answers within {within_s} s the old connection comes back",
+                node=link.name,
+                within_s=within_s,
+            )
         )
     await_connection(target, told, within_s, moved=broker is not None)

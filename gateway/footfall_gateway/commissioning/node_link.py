@@ -103,7 +103,7 @@ class CommandRefusedError(NodeError):
                 do=do,
             )
             if self.unknown
-            else tr("{node} refuses {do}: {error}", node=node, do=do, error=error)
+            else tr("{node} refuses {do}: {error}", node=node, do=do, error=told(error))
         )
 
 

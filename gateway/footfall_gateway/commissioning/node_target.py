@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from footfall_gateway.cli import config_option
-from footfall_gateway.commissioning.language import tr
+from footfall_gateway.commissioning.language import language_option, tr
 from footfall_gateway.commissioning.node_link import MqttLink, NodeError, NodeLink, UsbLink
 from footfall_gateway.commissioning.ports import candidates
 from footfall_gateway.outage import spoken
@@ -75,7 +75,7 @@ class Target:
 
 
 def target_options(command: _C) -> _C:
-    """[NODE] --port --config, given to the command as `target`."""
+    """[NODE] --port --config --language, the first three given to the command as `target`."""
 
     def call(*, node: str | None, port: str | None, config: Path, **values: Any) -> Any:
         named = click.get_current_context().get_parameter_source("config") is not ParameterSource.DEFAULT
@@ -84,7 +84,7 @@ def target_options(command: _C) -> _C:
     call.__doc__ = command.__doc__
     call.__name__ = command.__name__
     call.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]  # options written below this
-    decorated = config_option("The gateway's settings: which broker.")(call)
+    decorated = language_option(config_option("The gateway's settings: which broker.")(call))
     decorated = click.option("--port", help="The USB port, such as /dev/ttyUSB0.")(decorated)
     return click.argument("node", required=False)(decorated)  # type: ignore[return-value]
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from footfall_gateway.commissioning.language import marked, tr
+from footfall_gateway.commissioning.language import told as in_words
 from footfall_gateway.outage import spoken
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "update_words",
 ]
 
+BEAMS = (marked("outer"), marked("inner"))
 CHATTER = 2  # changes a second of a beam that nobody breaks
 PANEL = ("question", "lockout_ms", "debounce_ms")
 NOT_LIMITS = ("outer", "inner", "role")  # of a barrier: these need config.json and a restart
@@ -22,38 +25,87 @@ NOT_LIMITS = ("outer", "inner", "role")  # of a barrier: these need config.json 
 
 def info_lines(told: Mapping[str, Any]) -> list[str]:
     """The answer to `info` for people."""
-    slot = f" (slot {told['slot']})" if told.get("slot") else ""
+    slot = tr(" (slot {slot})", slot=told["slot"]) if told.get("slot") else ""
     lines = [
-        f"{told['node']}  firmware {told['fw']}{slot}, MicroPython {told['micropython']}, {told['board']}",
-        f"  running      {spoken(told['uptime_s'])}, boot {told['boot']} ({told['cause']})"
-        + (", SAFE MODE" if told.get("safe") else ""),
-        f"  connection   {connection_words(told['net'])}",
+        tr(
+            "{node}  firmware {firmware}{slot}, MicroPython {version}, {board}",
+            node=told["node"],
+            firmware=told["fw"],
+            slot=slot,
+            version=told["micropython"],
+            board=told["board"],
+        ),
+        tr(
+            "  running      {time}, boot {boot} ({cause})",
+            time=spoken(told["uptime_s"]),
+            boot=told["boot"],
+            cause=in_words(told["cause"]),
+        )
+        + (tr(", SAFE MODE") if told.get("safe") else ""),
+        tr("  connection   {connection}", connection=connection_words(told["net"])),
     ]
     if told.get("connect_error"):
-        lines.append(f"               the last new connection was given up: {told['connect_error']}")
+        lines.append(
+            tr(
+                "               the last new connection was given up: {words}",
+                words=in_words(told["connect_error"]),
+            )
+        )
     if told.get("trial"):
-        lines.append("               a new connection is on trial")
+        lines.append(tr("               a new connection is on trial"))
     if told.get("update"):
-        lines.append(f"  update       {update_words(told['update'])}")
+        lines.append(tr("  update       {update}", update=update_words(told["update"])))
     spool = told["spool"]
     lines.append(
-        f"  records      {spool['next'] - 1} so far, {spool['depth']} wait for the gateway, {spool['lost']} lost (spool {spool['id']})"
+        tr(
+            "  records      {count} so far, {depth} wait for the gateway, {lost} lost (spool {spool})",
+            count=spool["next"] - 1,
+            depth=spool["depth"],
+            lost=spool["lost"],
+            spool=spool["id"],
+        )
     )
     for number, barrier in enumerate(told["barriers"]):
-        beams = [f"outer (pin {barrier['outer']}) {_beam(told, number, 0)}"]
-        if barrier.get("inner") is not None:
-            beams.append(f"inner (pin {barrier['inner']}) {_beam(told, number, 1)}")
-        role = f", {barrier['role']}" if barrier.get("role", "door") != "door" else ""
-        lines.append(f"  barrier {number}    {', '.join(beams)}{role}")
+        beams = [
+            tr(
+                "{word} (pin {pin}) {state}",
+                word=tr(word),
+                pin=barrier[word],
+                state=_beam(told, number, beam),
+            )
+            for beam, word in enumerate(BEAMS)
+            if barrier.get(word) is not None
+        ]
+        if barrier.get("role", "door") != "door":
+            beams.append(in_words(barrier["role"]))
+        lines.append(tr("  barrier {number}    {beams}", number=number, beams=", ".join(beams)))
     if told["buttons"]:
         lines.append(
-            f"  buttons      pins {_pins(told['buttons'])}, lamps {_pins(told['lamps']) or 'none'}, question {told['question']}"
+            tr(
+                "  buttons      pins {buttons}, lamps {lamps}, question {question}",
+                buttons=_pins(told["buttons"]),
+                lamps=_pins(told["lamps"]) or tr("none"),
+                question=told["question"],
+            )
         )
-    lines.append(f"  room         {told['heap'] // 1024} KB of memory, {told['flash_free_kb']} KB of flash")
-    clock = "known" if told["clock"] else "not known"
-    lines.append(f"  time         {clock}; configuration revision {told['rev']}")
+    lines.append(
+        tr(
+            "  room         {memory} KB of memory, {flash} KB of flash",
+            memory=told["heap"] // 1024,
+            flash=told["flash_free_kb"],
+        )
+    )
+    clock = tr("known") if told["clock"] else tr("not known")
+    lines.append(
+        tr("  time         {clock}; configuration revision {revision}", clock=clock, revision=told["rev"])
+    )
     if told.get("config_error"):
-        lines.append(f"               the last configuration was refused: {told['config_error']}")
+        lines.append(
+            tr(
+                "               the last configuration was refused: {words}",
+                words=in_words(told["config_error"]),
+            )
+        )
     return lines
 
 
@@ -61,22 +113,24 @@ def update_words(update: Mapping[str, Any]) -> str:
     """An update of the firmware, as `info` and the state tell it (docs/wire.md)."""
     version = update.get("version") or "?"
     if update.get("error"):
-        return f"{version} failed: {update['error']}"
+        return tr("{version} failed: {words}", version=version, words=in_words(update["error"]))
     percent = update.get("percent") or 0
     return (
-        f"{version} on trial until the gateway has its first records"
+        tr("{version} on trial until the gateway has its first records", version=version)
         if percent == 100
-        else f"{version} arrives: {percent} %"
+        else tr("{version} arrives: {percent} %", version=version, percent=percent)
     )
 
 
 def config_lines(told: Mapping[str, Any]) -> list[str]:
     """What --set may change, as it is."""
-    lines = [f"{told['node']}: configuration revision {told['rev']}"]
+    lines = [tr("{node}: configuration revision {revision}", node=told["node"], revision=told["rev"])]
     lines += [f"  {key}={value}" for key, value in settable(told).items()]
-    lines.append(f"  connection: {connection_words(told['net'])}")
+    lines.append(tr("  connection: {connection}", connection=connection_words(told["net"])))
     if told.get("config_error"):
-        lines.append(f"  the last configuration was refused: {told['config_error']}")
+        lines.append(
+            tr("  the last configuration was refused: {words}", words=in_words(told["config_error"]))
+        )
     return lines
 
 
@@ -96,66 +150,77 @@ def align_line(barriers: Sequence[Mapping[str, Any]], told: Mapping[str, Any], e
     for number, (barrier, state, changes) in enumerate(
         zip(barriers, told["beams"], told["changes"], strict=True)
     ):
-        for beam, word in enumerate(("outer", "inner")):
+        for beam, word in enumerate(BEAMS):
             if barrier.get(word) is None:
                 continue
             rate = round(changes[beam] / max(elapsed_s, 0.1))
-            chatter = "  chatters" if rate > CHATTER else ""
-            parts.append(
-                f"{number} {word} {'BROKEN' if state >> beam & 1 else 'free':<6} {rate:>3}/s{chatter}"
-            )
+            chatter = tr("  chatters") if rate > CHATTER else ""
+            is_so = tr("BROKEN") if state >> beam & 1 else tr("free")
+            width = max(len(tr("BROKEN")), len(tr("free")))
+            parts.append(f"{number} {tr(word)} {is_so:<{width}} {rate:>3}/s{chatter}")
     return "   ".join(parts)
 
 
 def summary_line(name: str, state: Mapping[str, Any], since: str | None = None) -> str:
     """A node in `footfall node list`; `since`: when something was last heard of one that is away."""
     if not state.get("online"):
-        return f"{name}  OFFLINE{', ' + since if since else ''}"
-    parts = [f"{name}  online, firmware {state.get('fw', '?')}, {state.get('spool', '?')} records wait"]
+        return tr("{name}  OFFLINE", name=name) + (f", {since}" if since else "")
+    parts = [
+        tr(
+            "{name}  online, firmware {firmware}, {count} records wait",
+            name=name,
+            firmware=state.get("fw", "?"),
+            count=state.get("spool", "?"),
+        )
+    ]
     for number, faults in enumerate(state.get("faults") or ()):
         parts += [
-            f"barrier {number} {word} beam BLOCKED"
-            for beam, word in enumerate(("outer", "inner"))
+            tr("barrier {number} {word} beam BLOCKED", number=number, word=tr(word))
+            for beam, word in enumerate(BEAMS)
             if faults >> beam & 1
         ]
     if state.get("stuck"):
-        parts.append("a button is STUCK")
+        parts.append(tr("a button is STUCK"))
     if state.get("safe"):
-        parts.append("SAFE MODE")
+        parts.append(tr("SAFE MODE"))
     if state.get("lost"):
-        parts.append(f"{state['lost']} records LOST")
+        parts.append(tr("{count} records LOST", count=state["lost"]))
     for key, what in (
-        ("config_error", "configuration refused"),
-        ("connect_error", "new connection given up"),
+        ("config_error", tr("configuration refused")),
+        ("connect_error", tr("new connection given up")),
     ):
         if state.get(key):
-            parts.append(f"{what}: {state[key]}")
+            parts.append(f"{what}: {in_words(state[key])}")
     return "; ".join(parts)
 
 
 def connection_words(net: Mapping[str, Any]) -> str:
     """How the node is connected, and what is wrong with that."""
     if net.get("link") == "cable":
-        return "USB cable"
+        return tr("USB cable")
     parts = []
     if "wifi" in net:
-        wifi = f"WiFi {net['wifi']}: "
-        wifi += (
-            f"{net['rssi']} dBm, address {net['address']}"
+        how = (
+            tr("{dbm} dBm, address {address}", dbm=net["rssi"], address=net["address"])
             if net.get("wifi_up")
-            else net.get("wifi_problem") or "connecting"
+            else in_words(net.get("wifi_problem") or "") or tr("connecting")
         )
-        parts.append(wifi)
+        parts.append(tr("WiFi {ssid}: {how}", ssid=net["wifi"], how=how))
     if net.get("link") == "broker":
-        how = "connected" if net.get("connected") else net.get("problem") or "not connected yet"
-        parts.append(f"broker {net['broker']}{' (TLS)' if net.get('tls') else ''}: {how}")
-    return "; ".join(parts) or "none, counting into flash only"
+        how = (
+            tr("connected")
+            if net.get("connected")
+            else in_words(net.get("problem") or "") or tr("not connected yet")
+        )
+        tls = " (TLS)" if net.get("tls") else ""
+        parts.append(tr("broker {broker}{tls}: {how}", broker=net["broker"], tls=tls, how=how))
+    return "; ".join(parts) or tr("none, counting into flash only")
 
 
 def _beam(told: Mapping[str, Any], barrier: int, beam: int) -> str:
     if told["faults"][barrier] >> beam & 1:
-        return "BLOCKED"
-    return "broken" if told["beams"][barrier] >> beam & 1 else "free"
+        return tr("BLOCKED")
+    return tr("broken") if told["beams"][barrier] >> beam & 1 else tr("free")
 
 
 def _pins(pins: Sequence[int]) -> str:
