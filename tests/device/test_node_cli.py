@@ -112,6 +112,11 @@ def test_info_logs_and_identify_say_how_a_node_is(node_and_way, footfall):
     assert out == "no crash is kept\n"
     code, out, _ = footfall("node", "identify", *way)
     assert (code, out) == (0, "ff-test: its lamps flash for 10 s\n")
+    code, out, err = footfall("node", "info", "--language", "de", *way)
+    assert (code, err) == (0, "")
+    assert "WLAN door: -60 dBm, Adresse 192.168.4.40; Broker 127.0.0.1:" in out
+    assert "Schranke 0   außen (Pin 32) frei, innen (Pin 33) frei" in out
+    assert "Uhrzeit      bekannt; Konfiguration 0" in out
 
 
 def test_aligning_shows_both_beams_and_ends_the_mode(node_and_way, footfall):
