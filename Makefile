@@ -33,8 +33,9 @@ help:
 demo: setup
 	@$(VENV_BIN)/footfall demo
 
+# In a folder of its own: those that pytest numbers are tidied up by whichever pytest of this machine comes next
 test: parts
-	@$(VENV_BIN)/python -m pytest -n 4 --dist worksteal
+	@folder=$$(mktemp -d) && $(VENV_BIN)/python -m pytest -n 4 --dist worksteal --basetemp="$$folder" && rm -rf "$$folder"
 
 check: check-format check-lint check-types check-firmware-types check-imports check-device-files
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+__all__ = ["ClockError", "simulated_clock", "system_clock", "utc_text"]
+
 # File systems note the time of a change in steps of some milliseconds, and give a file's number to the next one at once
 SAME_STAMP_NS = 50_000_000
-
-__all__ = ["ClockError", "simulated_clock", "system_clock", "utc_text"]
 
 
 class ClockError(Exception):
