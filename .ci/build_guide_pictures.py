@@ -144,6 +144,7 @@ class Typist:
             stderr=subprocess.STDOUT,
         )
         self.said = b""
+        self._asked_from = 0  # what came before this was answered
         self._last = time.monotonic()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -153,11 +154,12 @@ class Typist:
             self._last = time.monotonic()
 
     def answer(self, text: str = "") -> None:
-        while time.monotonic() - self._last < self.QUIET_S:
+        while len(self.said) == self._asked_from or time.monotonic() - self._last < self.QUIET_S:
             time.sleep(0.1)
         self._process.stdin.write(f"{text}\n".encode())  # type: ignore[union-attr]
         self._process.stdin.flush()  # type: ignore[union-attr]
         self.said += f"{text}\n".encode()
+        self._asked_from = len(self.said)
         self._last = time.monotonic()
 
     def wait_for(self, pattern: str, limit_s: float = 60) -> None:
