@@ -156,10 +156,10 @@ class Typist:
     def answer(self, text: str = "") -> None:
         while len(self.said) == self._asked_from or time.monotonic() - self._last < self.QUIET_S:
             time.sleep(0.1)
+        self.said += f"{text}\n".encode()  # before it is typed: what comes of it stands behind it
+        self._asked_from = len(self.said)
         self._process.stdin.write(f"{text}\n".encode())  # type: ignore[union-attr]
         self._process.stdin.flush()  # type: ignore[union-attr]
-        self.said += f"{text}\n".encode()
-        self._asked_from = len(self.said)
         self._last = time.monotonic()
 
     def wait_for(self, pattern: str, limit_s: float = 60) -> None:
