@@ -33,7 +33,7 @@ from footfall_gateway.outage import Outage
 from footfall_gateway.settings import MqttSettings, Secret
 from footfall_gateway.toml_reader import reason
 
-__all__ = ["ENDED_AT_ONCE", "MqttLink", "failure", "identify", "probe", "refusal", "tls_context"]
+__all__ = ["ENDED_AT_ONCE", "MqttLink", "failure", "identify", "leave", "probe", "refusal", "tls_context"]
 
 SUBSCRIPTIONS = tuple(f"footfall/1/+/{leaf}" for leaf in (topic.RECORDS, topic.STATE, topic.REPLY))
 RETRY_FIRST_S, RETRY_LIMIT_S = 1, 30
@@ -98,7 +98,7 @@ class MqttLink:
     def stop(self) -> None:
         self._leaving = True
         # loop_stop lets paho send what it still has, and waits for that without a limit, even for a lost broker
-        stopper = threading.Thread(target=self._client.loop_stop, name="mqtt-stop", daemon=True)
+        stopper = threading.Thread(target=stop_thread, args=[self._client], name="mqtt-stop", daemon=True)
         stopper.start()
         stopper.join(LEAVE_S)
         self._client.disconnect()
@@ -221,7 +221,18 @@ def probe(settings: MqttSettings, password: Secret | None) -> str | None:
     except queue.Empty:
         return "accepts the connection, but does not answer; is this port an MQTT broker's?"
     finally:
-        client.disconnect()
+        leave(client)
+
+
+def leave(client: paho.Client) -> None:
+    """Ends the connection in good order, and paho's thread."""
+    client.disconnect()
+    stop_thread(client)
+
+
+def stop_thread(client: paho.Client) -> None:
+    """paho's `loop_stop`, which trips over a thread that ends by itself while it begins to wait for it (paho 2.1)."""
+    with contextlib.suppress(AttributeError):
         client.loop_stop()
 
 

@@ -35,7 +35,7 @@ from footfall_core.record import FAULT, PASSAGE
 from footfall_gateway.commissioning import CommissioningError, ports
 from footfall_gateway.commissioning.language import told, tr
 from footfall_gateway.ingest import BadRecord, read_batch
-from footfall_gateway.link_mqtt import ENDED_AT_ONCE, failure, identify, refusal
+from footfall_gateway.link_mqtt import ENDED_AT_ONCE, failure, identify, leave, refusal
 from footfall_gateway.link_serial import Lines, decode_line, encode_line
 from footfall_gateway.settings import MqttSettings, Secret
 
@@ -485,8 +485,7 @@ class MqttLink(NodeLink):
         self._publish(topic.CONFIG, text, retain=True)
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        leave(self._client)
 
     def _send_command(self, text: str) -> None:
         self._publish(topic.COMMAND, text, retain=False)
@@ -564,8 +563,7 @@ def retained_states(
         while heard.wait(max(0.0, min(until - time.monotonic(), 0.5 if states else within_s))):
             heard.clear()  # until half a second passes without another
     finally:
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
     return states
 
 
@@ -630,7 +628,6 @@ def _connected(
     if not subscribed.wait(CONNECT_S):
         problems.append(tr("accepts the connection, but does not answer; is this port an MQTT broker's?"))
     if problems:
-        client.disconnect()
-        client.loop_stop()
+        leave(client)
         raise NodeError(f"{where}: {problems[0]}")
     return client
