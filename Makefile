@@ -35,7 +35,7 @@ demo: setup
 
 # In a folder of its own: those that pytest numbers are tidied up by whichever pytest of this machine comes next
 test: parts
-	@folder=$$(mktemp -d) && $(VENV_BIN)/python -m pytest -n 4 --dist worksteal --basetemp="$$folder" && rm -rf "$$folder"
+	@folder=$$(mktemp -d) && $(VENV_BIN)/python -m pytest -n 6 --dist worksteal --basetemp="$$folder" && rm -rf "$$folder"
 
 check: check-format check-lint check-types check-firmware-types check-imports check-device-files
 
