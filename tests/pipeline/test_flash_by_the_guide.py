@@ -269,7 +269,7 @@ SELF_TEST = {  # of the first time, and once everything is connected
     ),
     "de": (
         ("✓ Speicher: geschrieben", "✓ WLAN: town", "✗ Strahl 0 außen: die ganze Zeit unterbrochen", "✗ Broker: der Broker weist ab",
-         "Die Zeile dieses Knotens (unten) in die Passwortdatei von mosquitto", "Erst Broker in Ordnung bringen"),
+         "Die Zeile dieses Knotens (unten) in die Passwortdatei von mosquitto", "Zuerst in Ordnung bringen: Broker"),
         ("Strahl 0 außen: frei", "Strahl 0 innen: frei", "Speicher: geschrieben", "WLAN: town, Adresse",
          f"Broker: verbunden als {NODE}", "Uhrzeit: bekannt"),
     ),

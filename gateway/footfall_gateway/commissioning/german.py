@@ -267,7 +267,7 @@ GERMAN = {
     "Look into the broker's own log: sudo journalctl -u mosquitto": "In das Protokoll des Brokers schauen: sudo journalctl -u mosquitto",
     "Does the gateway run, with this port in a [[serial]]?": "Läuft das Gateway, mit diesem Anschluss in einem [[serial]]?",
     "Start the gateway (footfall run) with this node in its settings: it tells the time. Counting has begun all the same.": "Das Gateway starten (footfall run), mit diesem Knoten in den Einstellungen: Es sagt die Uhrzeit. Gezählt wird trotzdem schon.",
-    "First the {part}: this needs it.": "Erst {part} in Ordnung bringen: Das hier hängt davon ab.",
+    "First the {part}: this needs it.": "Zuerst in Ordnung bringen: {part}. Das hier hängt davon ab.",
     "{device}: the firmware crashed: {words}": "{device}: die Firmware ist abgestürzt: {words}",
     "Please report it, with the file crash.txt of the board.": "Bitte melden, mit der Datei crash.txt des Boards.",
     # node_link
