@@ -1,4 +1,4 @@
-"""Take the pictures of terminals in the build guide: `.venv/bin/python .ci/build_guide_pictures.py [name ...]`, half a minute.
+"""Take the pictures of terminals in the build guide: `.venv/bin/python .ci/build_guide_pictures.py [name ...]`; some minutes.
 
 Each is what the real command says to a virtual board, a virtual door and a real broker; only names of ports and folders
 are those that a reader has, not this machine's. It also prints the notice for the door as a picture.

@@ -436,22 +436,29 @@ show([spool.flushed, again.next_seq, said, again.lifetime_in])
     assert run_on_board(code) == [800, 801, [], 800]
 
 
-def test_what_was_given_up_is_told_without_reading_in_vain(run_on_board):
+def test_what_was_given_up_is_told_without_reading_or_waiting_in_vain(run_on_board):
     """A full flash dropped it on purpose: nothing to be looked for again."""
-    reads, lost = run_on_board(
+    reads, waits, lost = run_on_board(
         READ_ALL
         + "said = []"
         + FLAKY
         + """
 spool._drop_oldest("the flash is full")
 spool.reads = 0
+waits = []
+sleep_ms = asyncio.sleep_ms
+def noted(ms):
+    waits.append(ms)
+    return sleep_ms(ms)
+asyncio.sleep_ms = noted
 async def first():
     return await spool.batch(1, 77)
 text, last = asyncio.run(first())
-show([spool.reads, json.loads(text)["r"]])
+show([spool.reads, waits, json.loads(text)["r"]])
 """
     )
     assert reads == 0
+    assert waits == []
     assert lost[0][1] == "L"
 
 
