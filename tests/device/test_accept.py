@@ -466,6 +466,26 @@ def test_a_node_that_answers_more_slowly_than_the_door_is_watched_is_waited_for(
     assert "Traceback" not in screen.text
 
 
+def test_who_walks_for_the_alignment_is_through_before_the_first_step_begins(site):
+    """Or this passage is counted as one of the step's."""
+    folder, node = site
+    node.timeline.set_rate(1)
+    screen = Screen(folder, "--short", "--alignment-seconds", "0.5", "--port", node.port)
+    mount(screen)
+    hold_still(screen)
+    screen.wait_for("one person walks through once")
+    mark = node.board.console_mark()
+    node.board.set_pins({OUTER: BROKEN, INNER: BROKEN})
+    node.board.wait_for_console("beams barrier=0 both broken", since=mark)
+    time.sleep(2.0)  # every beam is seen for long: it would be said within half a second
+    assert "Every beam has seen somebody" not in screen.text
+    node.board.set_pins({OUTER: FREE, INNER: FREE})
+    screen.wait_for("Every beam has seen somebody")
+    screen.wait_for("Step 1")
+    screen.type("q\n")
+    assert screen.end() == 1
+
+
 @pytest.mark.parametrize(("sees", "blind"), [(OUTER, "inner"), (INNER, "outer")])
 def test_a_beam_that_nobody_breaks_is_named_after_one_walk(site, sees, blind):
     folder, node = site
